@@ -1,0 +1,3 @@
+//! What is asked of Checkout.com. The only HTTP client.
+
+pub mod transport;

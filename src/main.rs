@@ -1,0 +1,3 @@
+//! The `dues` command.
+
+fn main() {}
