@@ -1,4 +1,14 @@
 //! What billing means. No I/O, no clock, nothing async: what it needs it is given.
 
+pub mod attempt;
+pub mod calendar;
+pub mod catch_up;
+pub mod charge;
+pub mod dunning;
 pub mod id;
 pub mod money;
+pub mod plan;
+pub mod reference;
+pub mod source;
+pub mod subscription;
+pub mod word;

@@ -1,0 +1,228 @@
+-- The books of dues. Twin of the other database's file of the same name: equal tables and columns, and the same rules.
+-- Amounts are whole minor units. Times are UTC. States are words; the CHECKs repeat the machines of src/domain.
+
+CREATE TABLE installation (
+    id             BIGINT PRIMARY KEY CHECK (id = 1), -- there is one installation in a database
+    ledger_id      TEXT NOT NULL, -- whose books these are: part of every reference and key
+    environment    TEXT NOT NULL CHECK (environment IN ('sandbox', 'live')), -- pinned at the first start
+    gateway_host   TEXT NOT NULL, -- pinned at the first start
+    channel        TEXT NOT NULL, -- the processing channel, pinned at the first start; empty where the key implies it
+    started_at     TIMESTAMPTZ NOT NULL, -- when these books were begun
+    heartbeat_at   TIMESTAMPTZ NOT NULL  -- when a daemon last came round
+);
+
+CREATE TABLE currencies (
+    code     TEXT PRIMARY KEY CHECK (length(code) = 3), -- ISO 4217
+    exponent BIGINT NOT NULL CHECK (exponent BETWEEN 0 AND 4) -- decimal digits of the minor unit
+);
+
+CREATE TABLE plans (
+    id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- one row a version
+    name           TEXT NOT NULL, -- the name in the config files
+    version        BIGINT NOT NULL CHECK (version > 0), -- counts up when the definition changes
+    amount_minor   BIGINT NOT NULL CHECK (amount_minor BETWEEN 1 AND 999999999), -- price of one period
+    currency       TEXT NOT NULL REFERENCES currencies (code), -- currency of the price
+    interval_unit  TEXT NOT NULL CHECK (interval_unit IN ('day', 'week', 'month', 'year')), -- unit of the interval
+    interval_count BIGINT NOT NULL CHECK (interval_count > 0), -- units in one period
+    billing_hour   BIGINT NOT NULL CHECK (billing_hour BETWEEN 0 AND 23), -- local hour at which a period begins
+    description    TEXT NOT NULL, -- what the customer reads
+    dunning        TEXT NOT NULL, -- name of the dunning policy
+    catch_up       TEXT CHECK (catch_up IN ('bill_all', 'bill_latest', 'skip', 'hold')), -- own rule for missed periods, or none
+    created_at     TIMESTAMPTZ NOT NULL, -- when this version was first seen
+    UNIQUE (name, version)
+);
+
+CREATE TABLE dunning_policies (
+    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- one row a version
+    name       TEXT NOT NULL, -- the name in the config files
+    version    BIGINT NOT NULL CHECK (version > 0), -- counts up when the definition changes
+    definition TEXT NOT NULL, -- the policy as JSON: an open case keeps the version it began with
+    created_at TIMESTAMPTZ NOT NULL, -- when this version was first seen
+    UNIQUE (name, version)
+);
+
+CREATE TABLE customers (
+    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- one row a version, because a resent request must be the same to the byte
+    reference  TEXT NOT NULL, -- the merchant's own reference of the customer
+    version    BIGINT NOT NULL CHECK (version > 0), -- counts up when the data change
+    name       TEXT, -- personal data: stands in this table only
+    email      TEXT, -- personal data: stands in this table only
+    country    TEXT NOT NULL CHECK (length(country) = 2), -- ISO 3166 alpha-2
+    created_at TIMESTAMPTZ NOT NULL, -- when this version was first seen
+    UNIQUE (reference, version)
+);
+
+CREATE TABLE sources (
+    id                BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- inside
+    gateway_source_id TEXT NOT NULL UNIQUE, -- src_..., what the gateway charges
+    state             TEXT NOT NULL CHECK (state IN ('provisional', 'active', 'revoked', 'failed')), -- the machine of sources
+    created_at        TIMESTAMPTZ NOT NULL, -- when it was first seen
+    revoked_at        TIMESTAMPTZ CHECK ((state = 'revoked') = (revoked_at IS NOT NULL)) -- when a decline said that the authorisation is gone
+);
+
+CREATE TABLE subscriptions (
+    id               BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- inside
+    public_id        TEXT NOT NULL UNIQUE, -- sub_..., shown
+    reference        TEXT NOT NULL UNIQUE, -- the merchant's own reference: part of every payment reference
+    customer_id      BIGINT NOT NULL REFERENCES customers (id), -- who pays, in the version known last
+    source_id        BIGINT REFERENCES sources (id), -- what is charged; none before the first payment was answered
+    state            TEXT NOT NULL CHECK (state IN ('incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due',
+                         'unpaid', 'paused', 'canceled', 'completed')), -- the machine of subscriptions
+    handed_over_at   TIMESTAMPTZ NOT NULL, -- periods that began earlier obey the catch-up rule for handed-over ones
+    next_index       BIGINT NOT NULL, -- the first period that has no row in charges
+    next_charge_at   TIMESTAMPTZ NOT NULL, -- when that period begins
+    bill_at          TIMESTAMPTZ NOT NULL, -- when bill looks at this subscription next
+    cancel_at_index  BIGINT, -- canceled when this period would begin
+    ended_at         TIMESTAMPTZ CHECK ((state IN ('canceled', 'completed')) = (ended_at IS NOT NULL)), -- when it was canceled or completed
+    cancel_reason    TEXT, -- why it was canceled, in the operator's words
+    first_payment_id TEXT, -- pay_... of the first payment where it was made elsewhere: evidence
+    created_at       TIMESTAMPTZ NOT NULL, -- when it was handed over or begun
+    CHECK (state IN ('incomplete', 'incomplete_expired', 'canceled') OR source_id IS NOT NULL)
+) WITH (fillfactor = 80);
+CREATE INDEX subscriptions_to_bill ON subscriptions (bill_at, id)
+    WHERE state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused');
+CREATE INDEX subscriptions_of_source ON subscriptions (source_id);
+
+CREATE TABLE segments (
+    subscription_id BIGINT NOT NULL REFERENCES subscriptions (id), -- whose schedule
+    first_index     BIGINT NOT NULL, -- the first period that this segment dates
+    plan_id         BIGINT NOT NULL REFERENCES plans (id), -- price and interval of its periods
+    anchor_on       TEXT NOT NULL CHECK (length(anchor_on) = 10), -- local date of its first period, YYYY-MM-DD
+    zone            TEXT NOT NULL, -- IANA time zone
+    hour            BIGINT NOT NULL CHECK (hour BETWEEN 0 AND 23), -- local hour at which a period begins
+    interval_unit   TEXT NOT NULL CHECK (interval_unit IN ('day', 'week', 'month', 'year')), -- unit of the interval
+    interval_count  BIGINT NOT NULL CHECK (interval_count > 0), -- units in one period
+    PRIMARY KEY (subscription_id, first_index)
+);
+
+CREATE TABLE charges (
+    id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- inside
+    public_id       TEXT NOT NULL UNIQUE, -- chg_..., shown
+    subscription_id BIGINT NOT NULL REFERENCES subscriptions (id), -- who owes
+    period_index    BIGINT NOT NULL, -- number of the billing period; negative for a first payment that pays none
+    period_start_at TIMESTAMPTZ NOT NULL, -- the period's first instant
+    period_end_at   TIMESTAMPTZ NOT NULL CHECK (period_end_at >= period_start_at), -- the first instant after it
+    plan_id         BIGINT NOT NULL REFERENCES plans (id), -- the plan version that gave the price
+    reference       TEXT NOT NULL UNIQUE CHECK (length(reference) <= 50), -- stands on every payment of this period at the gateway
+    amount_minor    BIGINT NOT NULL CHECK (amount_minor BETWEEN 1 AND 999999999), -- frozen when the charge was opened
+    currency        TEXT NOT NULL REFERENCES currencies (code), -- frozen when the charge was opened
+    state           TEXT NOT NULL CHECK (state IN ('due', 'collecting', 'paid', 'retrying', 'uncollectible', 'void', 'held',
+                        'skipped', 'in_review')), -- the machine of charges
+    reason          TEXT, -- why it is skipped, held, void, uncollectible or in review
+    due_at          TIMESTAMPTZ NOT NULL, -- from when it was owed: the start of the period
+    opened_at       TIMESTAMPTZ NOT NULL, -- when the row was made
+    paid_at         TIMESTAMPTZ, -- when we learned that the money was taken
+    paid_by         TEXT, -- pay_... of the payment that counts
+    CHECK ((state = 'paid') = (paid_at IS NOT NULL)),
+    CHECK ((paid_at IS NULL) = (paid_by IS NULL)),
+    CHECK (state NOT IN ('skipped', 'held') OR reason IS NOT NULL),
+    UNIQUE (subscription_id, period_index) -- a period is charged once
+) WITH (fillfactor = 80);
+CREATE INDEX charges_open ON charges (state, due_at)
+    WHERE state IN ('due', 'collecting', 'retrying', 'held', 'in_review');
+
+CREATE TABLE attempts (
+    id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- inside
+    charge_id       BIGINT NOT NULL REFERENCES charges (id), -- what it tries to collect
+    n               BIGINT NOT NULL CHECK (n > 0), -- its number among the attempts of the charge
+    idempotency_key TEXT NOT NULL UNIQUE, -- one per attempt, computed from the reference and n
+    kind            TEXT NOT NULL CHECK (kind IN ('first', 'recurring')), -- whether the customer approves it or the merchant starts it
+    state           TEXT NOT NULL CHECK (state IN ('created', 'sending', 'pending', 'unknown', 'captured', 'declined', 'canceled',
+                        'expired', 'rejected', 'absent', 'superseded', 'withdrawn')), -- the machine of attempts
+    customer_id     BIGINT NOT NULL REFERENCES customers (id), -- whose name and e-mail complete the body
+    body            TEXT NOT NULL, -- the request without personal data, frozen when the attempt was created
+    body_digest     TEXT NOT NULL, -- SHA-256 of the whole body: what is sent again is the same to the byte
+    payment_id      TEXT, -- pay_... of the payment it waits for or ended with
+    next_at         TIMESTAMPTZ, -- when it is sent or looked at next: every live attempt has one
+    lease_owner     TEXT, -- the daemon that works on it
+    lease_until     TIMESTAMPTZ NOT NULL, -- until when it does
+    lease_epoch     BIGINT NOT NULL, -- counts up with every lease: an older holder can no longer write
+    sends           BIGINT NOT NULL CHECK (sends >= 0), -- how often it may have been sent
+    looks           BIGINT NOT NULL CHECK (looks >= 0), -- looks since it entered its state
+    first_sent_at   TIMESTAMPTZ, -- from when its key may live at the gateway
+    last_sent_at    TIMESTAMPTZ, -- when it may have been sent last
+    unknown_since   TIMESTAMPTZ, -- from when its outcome was unknown
+    late_looks      BIGINT NOT NULL CHECK (late_looks >= 0), -- look-ups since its key is over
+    server_error    BIGINT NOT NULL CHECK (server_error IN (0, 1)), -- 1: a 5xx hid the outcome, so absence takes longer to believe
+    missing_since   TIMESTAMPTZ, -- from when the gateway says that it does not know the payment
+    created_at      TIMESTAMPTZ NOT NULL, -- when the intent was committed
+    settled_at      TIMESTAMPTZ, -- when its outcome was known
+    UNIQUE (charge_id, n),
+    CHECK ((state IN ('created', 'sending', 'unknown', 'pending')) = (next_at IS NOT NULL)),
+    CHECK ((state IN ('created', 'sending', 'unknown', 'pending')) = (settled_at IS NULL)),
+    CHECK (state NOT IN ('sending', 'unknown') OR (sends > 0 AND first_sent_at IS NOT NULL AND last_sent_at IS NOT NULL)),
+    CHECK (state <> 'created' OR first_sent_at IS NULL),
+    CHECK (state NOT IN ('pending', 'captured') OR payment_id IS NOT NULL)
+) WITH (fillfactor = 80);
+CREATE UNIQUE INDEX attempts_one_live ON attempts (charge_id) WHERE state IN ('created', 'sending', 'unknown', 'pending');
+CREATE INDEX attempts_to_send ON attempts (next_at, id) WHERE state = 'created';
+CREATE INDEX attempts_to_look_at ON attempts (next_at, id) WHERE state IN ('sending', 'unknown', 'pending');
+
+CREATE TABLE payments (
+    id                 BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- inside
+    gateway_payment_id TEXT NOT NULL UNIQUE, -- pay_...: every payment ever seen, doubles and strangers included
+    attempt_id         BIGINT REFERENCES attempts (id), -- the attempt it answers; none for a stranger
+    charge_id          BIGINT REFERENCES charges (id), -- the period whose reference it carries; none for a stranger
+    kind               TEXT NOT NULL CHECK (kind IN ('first', 'recurring', 'one_time', 'foreign')), -- what it was made for
+    reference          TEXT, -- the reference it carries at the gateway
+    status             TEXT NOT NULL, -- the gateway's own word
+    amount_minor       BIGINT, -- the gateway's figure
+    currency           TEXT, -- the gateway's figure
+    captured_minor     BIGINT NOT NULL CHECK (captured_minor >= 0), -- what was taken
+    refunded_minor     BIGINT NOT NULL CHECK (refunded_minor >= 0), -- what was given back
+    response_code      TEXT, -- why it was declined
+    decline_class      TEXT CHECK (decline_class IN ('funds', 'technical', 'refused', 'authorisation_gone', 'configuration',
+                           'risk')), -- what the table of codes made of it
+    redirect_url       TEXT, -- where the customer approves a first payment
+    request_id         TEXT, -- to quote to the gateway's support
+    first_seen_at      TIMESTAMPTZ NOT NULL, -- when we first learned of it
+    status_at          TIMESTAMPTZ NOT NULL  -- when we last learned a new status
+);
+CREATE INDEX payments_of_charge ON payments (charge_id);
+
+CREATE TABLE dunning_cases (
+    id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- inside
+    charge_id    BIGINT NOT NULL UNIQUE REFERENCES charges (id), -- the charge that runs through the policy
+    policy_id    BIGINT NOT NULL REFERENCES dunning_policies (id), -- pinned to the version it began with
+    state        TEXT NOT NULL CHECK (state IN ('open', 'recovered', 'exhausted', 'stopped')), -- how it stands or ended
+    steps        BIGINT NOT NULL CHECK (steps >= 0), -- retries spent
+    next_step_at TIMESTAMPTZ, -- when the next retry is opened; none while one is on its way
+    opened_at    TIMESTAMPTZ NOT NULL, -- the first decline
+    closed_at    TIMESTAMPTZ, -- when it ended
+    CHECK ((state = 'open') = (closed_at IS NULL)),
+    CHECK (state = 'open' OR next_step_at IS NULL)
+);
+CREATE INDEX dunning_cases_to_step ON dunning_cases (next_step_at, id) WHERE state = 'open' AND next_step_at IS NOT NULL;
+
+CREATE TABLE review_cases (
+    id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- inside
+    public_id       TEXT NOT NULL UNIQUE, -- rev_..., shown
+    reason          TEXT NOT NULL, -- one word for what is wrong
+    subject         TEXT NOT NULL, -- what it is about: one open case for each reason and subject
+    subscription_id BIGINT REFERENCES subscriptions (id), -- whose
+    charge_id       BIGINT REFERENCES charges (id), -- of which period
+    payment_id      TEXT, -- pay_... where it is about a payment
+    evidence        TEXT NOT NULL, -- what was seen, in one sentence
+    suggestion      TEXT NOT NULL, -- the next step, as a command where there is one
+    opened_at       TIMESTAMPTZ NOT NULL, -- when it was opened
+    resolved_at     TIMESTAMPTZ, -- when a person, or a later outcome, closed it
+    resolution      TEXT, -- how
+    resolved_by     TEXT, -- by whom
+    CHECK ((resolved_at IS NULL) = (resolution IS NULL)),
+    CHECK ((resolved_at IS NULL) = (resolved_by IS NULL))
+);
+CREATE UNIQUE INDEX review_cases_one_open ON review_cases (reason, subject) WHERE resolved_at IS NULL;
+
+CREATE TABLE journal (
+    id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- the order of entry
+    at              TIMESTAMPTZ NOT NULL, -- when it happened
+    actor           TEXT NOT NULL, -- the daemon's or the operator's name
+    act             TEXT NOT NULL, -- what happened: attempt.sending, charge.paid, ...
+    subscription_id BIGINT, -- whose
+    charge_id       BIGINT, -- of which period
+    attempt_n       BIGINT, -- in which attempt
+    was             TEXT, -- the state before
+    now             TEXT, -- the state after
+    detail          TEXT  -- ids, codes and reasons; never personal data
+);
+CREATE INDEX journal_of_subscription ON journal (subscription_id, id);

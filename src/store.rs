@@ -1,0 +1,115 @@
+//! What is remembered. The only SQL. Every method is one transaction, or part of one that its caller opened.
+
+pub mod attempts;
+pub mod changes;
+pub mod charges;
+pub mod customers;
+pub mod db;
+pub mod dunning_cases;
+pub mod installation;
+pub mod journal;
+pub mod migrations;
+pub mod plans;
+pub mod reviews;
+pub mod situations;
+pub mod sources;
+pub mod subscriptions;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+pub use db::{DatabaseUrl, Store, Tx};
+
+/// What can go wrong in the books.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL in the config is none.
+    #[error("database.url: {0}")]
+    Url(&'static str),
+    /// The database refused, or did not answer.
+    #[error("the database failed at: {step}")]
+    Database {
+        /// The statement's text, or what was tried.
+        step: &'static str,
+        /// Its own words.
+        source: sqlx::Error,
+    },
+    /// The schema could not be brought up.
+    #[error("the schema could not be brought up; is another version of dues at work on this database?")]
+    Migrate(#[source] Box<sqlx::migrate::MigrateError>),
+    /// The schema is older or newer than this program.
+    #[error("the database holds schema {found}, this dues wants {wanted}: run `dues migrate`, or a newer dues")]
+    Schema {
+        /// The highest migration that ran.
+        found: i64,
+        /// The highest this program knows.
+        wanted: i64,
+    },
+    /// A row holds what no version of dues writes.
+    #[error("{table} row {row}: {column} holds {value:?}, which {why}; run `dues verify` and restore the row from a backup")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// Its id.
+        row: i64,
+        /// The column.
+        column: &'static str,
+        /// What stands there.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another daemon works on this SQLite file.
+    #[error("another dues daemon works on {}: on SQLite there is one daemon a file; use PostgreSQL for several", path.display())]
+    SecondDaemon {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The lock file could not be made.
+    #[error("the lock file {} could not be taken", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The config does not belong to these books.
+    #[error("{what} is {configured:?} in the config, but these books were begun with {pinned:?}: use the right database, or begin new books")]
+    Pinned {
+        /// Which pin.
+        what: &'static str,
+        /// What the config says.
+        configured: String,
+        /// What the books say.
+        pinned: String,
+    },
+}
+
+impl StoreError {
+    /// Whether waiting may help: the database is busy, full, away or restarting.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, StoreError::Database { .. })
+    }
+
+    /// Whether a UNIQUE rule refused the statement.
+    pub fn is_unique_violation(&self) -> bool {
+        matches!(self, StoreError::Database { source: sqlx::Error::Database(it), .. } if it.is_unique_violation())
+    }
+}
+
+/// Reads a word, or a number of one, that a row holds.
+///
+/// # Errors
+/// [`StoreError::Inconsistent`] where it is none.
+pub(crate) fn parse<T: FromStr>(table: &'static str, row: i64, column: &'static str, text: &str) -> Result<T, StoreError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|why: T::Err| StoreError::Inconsistent {
+        table,
+        row,
+        column,
+        value: text.to_owned(),
+        why: why.to_string(),
+    })
+}

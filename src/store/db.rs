@@ -1,0 +1,310 @@
+//! The one module that knows there are two databases. A [`Store`] holds pools, a [`Tx`] is one unit of work, and both run
+//! [`Statement`]s: one text, rendered for the database at hand.
+
+mod connect;
+mod statement;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::postgres::PgRow;
+use sqlx::query::{Query, QueryAs};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+use crate::clock::{Clock, Instant};
+use crate::store::StoreError;
+use statement::{Column, Value};
+
+pub use connect::DatabaseUrl;
+pub use statement::{Bind, BoundValue, Rows, Statement, ids, sqlite_text};
+
+/// The books. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+    clock: Clock,
+    round_trips: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+}
+
+#[derive(Debug, Clone)]
+enum Db {
+    /// One writer and several readers, as SQLite wants it; the file lock lives as long as the store.
+    Sqlite { write: SqlitePool, read: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// One unit of work. Dropped without [`Tx::commit`] it is rolled back.
+pub struct Tx {
+    unit: Unit,
+    work: &'static str,
+    trips: u64,
+    round_trips: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    clock: Clock,
+}
+
+enum Unit {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// A row type that both databases can fill; [`row!`](crate::row) makes one.
+pub trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+impl<R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for R {}
+
+/// Declares a row type: a struct whose fields are read by name from either database.
+#[macro_export]
+macro_rules! row {
+    ($(#[$doc:meta])* $vis:vis $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        $vis struct $name { $($(#[$fdoc])* pub $field: $type),* }
+
+        impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
+        where
+            &'static str: sqlx::ColumnIndex<R>,
+            $($type: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>),*
+        {
+            fn from_row(row: &'r R) -> sqlx::Result<Self> {
+                Ok(Self { $($field: row.try_get(stringify!($field))?),* })
+            }
+        }
+    };
+}
+
+impl Store {
+    /// Which database this is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match &self.db {
+            Db::Sqlite { .. } => "sqlite",
+            Db::Postgres(_) => "postgres",
+        }
+    }
+
+    /// The clock that was handed in.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Begins a unit of work that writes; `work` names it in the count of round trips.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] where the database does not answer or stays locked.
+    pub async fn begin(&self, work: &'static str) -> Result<Tx, StoreError> {
+        let unit = match &self.db {
+            Db::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Unit::Sqlite),
+            Db::Postgres(pool) => pool.begin().await.map(Unit::Postgres),
+        };
+        let unit = unit.map_err(|source| StoreError::Database { step: "begin a transaction", source })?;
+        Ok(Tx { unit, work, trips: 1, round_trips: Arc::clone(&self.round_trips), clock: self.clock.clone() })
+    }
+
+    /// Reads without a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn read<R: Row>(&self, statement: Statement) -> Result<Vec<R>, StoreError> {
+        let step = statement.text();
+        let rows = match &self.db {
+            Db::Sqlite { read, .. } => {
+                let (text, values) = statement.for_sqlite();
+                bind_as_sqlite(sqlx::query_as::<Sqlite, R>(AssertSqlSafe(text)), values).fetch_all(read).await
+            }
+            Db::Postgres(pool) => {
+                let (text, values, columns) = statement.for_postgres();
+                bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns)
+                    .fetch_all(pool)
+                    .await
+            }
+        };
+        count(&self.round_trips, "read", 1);
+        rows.map_err(|source| StoreError::Database { step, source })
+    }
+
+    /// Reads the row that must be there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], also where no row came.
+    pub async fn read_one<R: Row>(&self, statement: Statement) -> Result<R, StoreError> {
+        let step = statement.text();
+        let row = self.read(statement).await?.into_iter().next();
+        row.ok_or(StoreError::Database { step, source: sqlx::Error::RowNotFound })
+    }
+
+    pub(super) async fn run_migrator(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), sqlx::migrate::MigrateError> {
+        match &self.db {
+            Db::Sqlite { write, .. } => migrator.run(write).await,
+            Db::Postgres(pool) => migrator.run(pool).await,
+        }
+    }
+
+    /// Round trips to the database since the store was opened, by the name of the work.
+    pub fn round_trips(&self) -> BTreeMap<&'static str, u64> {
+        self.round_trips.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Closes every connection, after the work under way.
+    pub async fn close(&self) {
+        match &self.db {
+            Db::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Db::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// The database's own time, by which leases, looks and the age of keys are measured. On SQLite, and under a clock that is
+    /// turned by hand, the Clock is the database's time.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn now(&mut self) -> Result<Instant, StoreError> {
+        if self.clock.is_manual() || matches!(self.unit, Unit::Sqlite(_)) {
+            return Ok(self.clock.now());
+        }
+        let (now,): (Instant,) = self.one(Statement::new("SELECT clock_timestamp()")).await?;
+        Ok(now)
+    }
+
+    /// Every row of the answer.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn all<R: Row>(&mut self, statement: Statement) -> Result<Vec<R>, StoreError> {
+        self.trips += 1;
+        let step = statement.text();
+        let rows = match &mut self.unit {
+            Unit::Sqlite(tx) => {
+                let (text, values) = statement.for_sqlite();
+                bind_as_sqlite(sqlx::query_as::<Sqlite, R>(AssertSqlSafe(text)), values).fetch_all(&mut **tx).await
+            }
+            Unit::Postgres(tx) => {
+                let (text, values, columns) = statement.for_postgres();
+                bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns)
+                    .fetch_all(&mut **tx)
+                    .await
+            }
+        };
+        rows.map_err(|source| StoreError::Database { step, source })
+    }
+
+    /// The row that must be there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], also where no row came.
+    pub async fn one<R: Row>(&mut self, statement: Statement) -> Result<R, StoreError> {
+        let step = statement.text();
+        let row = self.all(statement).await?.into_iter().next();
+        row.ok_or(StoreError::Database { step, source: sqlx::Error::RowNotFound })
+    }
+
+    /// Runs a statement that answers nothing; how many rows it touched.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        self.trips += 1;
+        let step = statement.text();
+        let done = match &mut self.unit {
+            Unit::Sqlite(tx) => {
+                let (text, values) = statement.for_sqlite();
+                bind_sqlite(sqlx::query(AssertSqlSafe(text)), values)
+                    .execute(&mut **tx)
+                    .await
+                    .map(|done| done.rows_affected())
+            }
+            Unit::Postgres(tx) => {
+                let (text, values, columns) = statement.for_postgres();
+                bind_postgres(sqlx::query(AssertSqlSafe(text)), values, columns)
+                    .execute(&mut **tx)
+                    .await
+                    .map(|done| done.rows_affected())
+            }
+        };
+        done.map_err(|source| StoreError::Database { step, source })
+    }
+
+    /// Makes everything done in this unit of work durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]: whether it was committed is then not known, and the caller reads again before it acts.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.trips += 1;
+        count(&self.round_trips, self.work, self.trips);
+        let done = match self.unit {
+            Unit::Sqlite(tx) => tx.commit().await,
+            Unit::Postgres(tx) => tx.commit().await,
+        };
+        done.map_err(|source| StoreError::Database { step: "commit", source })
+    }
+}
+
+fn count(round_trips: &Mutex<BTreeMap<&'static str, u64>>, work: &'static str, trips: u64) {
+    *round_trips.lock().unwrap_or_else(PoisonError::into_inner).entry(work).or_default() += trips;
+}
+
+/// Binds values and columns in order; sqlx's `Query` and `QueryAs` have the same method without a common trait.
+macro_rules! bound {
+    ($query:expr, $values:expr, $columns:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match value {
+                Value::Int(it) => query.bind(it),
+                Value::Text(it) => query.bind(it),
+                Value::Time(it) => query.bind(it),
+            };
+        }
+        for column in $columns {
+            query = match column {
+                Column::Ints(cells) => query.bind(cells),
+                Column::Texts(cells) => query.bind(cells),
+                Column::Times(cells) => query.bind(cells),
+            };
+        }
+        query
+    }};
+    ($query:expr, $values:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match value {
+                Value::Int(it) => query.bind(it),
+                Value::Text(it) => query.bind(it),
+                Value::Time(it) => query.bind(it),
+            };
+        }
+        query
+    }};
+}
+
+type SqliteArgs = sqlx::sqlite::SqliteArguments;
+type PgArgs = sqlx::postgres::PgArguments;
+
+fn bind_sqlite<'q>(query: Query<'q, Sqlite, SqliteArgs>, values: Vec<Value>) -> Query<'q, Sqlite, SqliteArgs> {
+    bound!(query, values)
+}
+
+fn bind_as_sqlite<'q, R>(
+    query: QueryAs<'q, Sqlite, R, SqliteArgs>,
+    values: Vec<Value>,
+) -> QueryAs<'q, Sqlite, R, SqliteArgs> {
+    bound!(query, values)
+}
+
+fn bind_postgres<'q>(
+    query: Query<'q, Postgres, PgArgs>,
+    values: Vec<Value>,
+    columns: Vec<Column>,
+) -> Query<'q, Postgres, PgArgs> {
+    bound!(query, values, columns)
+}
+
+fn bind_as_postgres<'q, R>(
+    query: QueryAs<'q, Postgres, R, PgArgs>,
+    values: Vec<Value>,
+    columns: Vec<Column>,
+) -> QueryAs<'q, Postgres, R, PgArgs> {
+    bound!(query, values, columns)
+}

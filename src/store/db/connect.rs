@@ -1,0 +1,141 @@
+//! Opening the two databases: URLs, pools, and the settings on which durability rests.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Db, Store};
+use crate::clock::Clock;
+use crate::store::StoreError;
+
+/// Readers beside the one writer of a SQLite file.
+const SQLITE_READERS: u32 = 4;
+/// Pages in the write-ahead log before SQLite moves them into the file: larger than its default, which costs throughput.
+const SQLITE_PAGES_BEFORE_CHECKPOINT: &str = "4000";
+/// The page cache, in KiB (negative by SQLite's convention).
+const SQLITE_CACHE: &str = "-16384";
+/// What the write-ahead log is cut back to after a checkpoint.
+const SQLITE_LOG_BYTES: &str = "67108864";
+
+/// A database URL, taken apart.
+#[derive(Debug, Clone)]
+pub enum DatabaseUrl {
+    /// `sqlite:PATH`
+    Sqlite(PathBuf),
+    /// `postgres://…`, with its password.
+    Postgres(SecretString),
+}
+
+impl DatabaseUrl {
+    /// Reads `sqlite:PATH` or `postgres://…`.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for anything else.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.contains(":memory:") || path.contains('?') {
+                return Err(StoreError::Url("sqlite: is followed by the path of a file, as in sqlite:/var/lib/dues/dues.db"));
+            }
+            Ok(DatabaseUrl::Sqlite(PathBuf::from(path)))
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            PgConnectOptions::from_str(url).map_err(|_| {
+                StoreError::Url("postgres: is followed by //user:password@host:port/database")
+            })?;
+            Ok(DatabaseUrl::Postgres(SecretString::from(url)))
+        } else {
+            Err(StoreError::Url("a database URL begins with sqlite: or postgres:"))
+        }
+    }
+}
+
+/// That this process is the one daemon on a SQLite file; given back when dropped, or when the process ends however it ends.
+#[derive(Debug)]
+pub struct FileLock(#[expect(dead_code, reason = "held, not read")] File);
+
+impl Store {
+    /// Opens the pools. Nothing is sent yet to PostgreSQL beyond what a first connection needs; a SQLite file is created.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] where the database cannot be reached or its file not be opened.
+    pub async fn open(
+        url: &DatabaseUrl,
+        max_connections: u32,
+        busy_timeout: Duration,
+        clock: Clock,
+    ) -> Result<Store, StoreError> {
+        let failed = |source| StoreError::Database { step: "open the database", source };
+        let db = match url {
+            DatabaseUrl::Sqlite(path) => {
+                let options = sqlite_options(path, busy_timeout);
+                // One writer: SQLite has one anyway, and here it queues in the process instead of in the busy handler.
+                let write = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .idle_timeout(None)
+                    .max_lifetime(None)
+                    .test_before_acquire(false)
+                    .acquire_timeout(busy_timeout)
+                    .connect_with(options.clone())
+                    .await
+                    .map_err(failed)?;
+                let read = SqlitePoolOptions::new()
+                    .max_connections(SQLITE_READERS)
+                    .test_before_acquire(false)
+                    .acquire_timeout(busy_timeout)
+                    .connect_lazy_with(options.read_only(true));
+                Db::Sqlite { write, read }
+            }
+            DatabaseUrl::Postgres(url) => {
+                let options = PgConnectOptions::from_str(url.expose_secret())
+                    .map_err(failed)?
+                    .application_name("dues")
+                    .options([("synchronous_commit", "on"), ("timezone", "UTC"), ("lock_timeout", "30000")]);
+                let pool = PgPoolOptions::new()
+                    .max_connections(max_connections)
+                    .test_before_acquire(false)
+                    .acquire_timeout(busy_timeout)
+                    .connect_lazy_with(options);
+                Db::Postgres(pool)
+            }
+        };
+        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()) })
+    }
+
+    /// Makes this process the one daemon on a SQLite file. On PostgreSQL there may be several, and nothing is locked.
+    ///
+    /// # Errors
+    /// [`StoreError::SecondDaemon`] where another process holds the lock.
+    pub fn lock_file(url: &DatabaseUrl) -> Result<Option<FileLock>, StoreError> {
+        let DatabaseUrl::Sqlite(path) = url else { return Ok(None) };
+        let mut lock = path.clone().into_os_string();
+        lock.push(".lock");
+        let lock = PathBuf::from(lock);
+        let refused = |source| StoreError::Lock { path: lock.clone(), source };
+        let file = File::options().create(true).truncate(false).write(true).open(&lock).map_err(refused)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(FileLock(file))),
+            Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::SecondDaemon { path: path.clone() }),
+            Err(std::fs::TryLockError::Error(source)) => Err(refused(source)),
+        }
+    }
+}
+
+fn sqlite_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(busy_timeout)
+        .pragma("wal_autocheckpoint", SQLITE_PAGES_BEFORE_CHECKPOINT)
+        .pragma("cache_size", SQLITE_CACHE)
+        .pragma("journal_size_limit", SQLITE_LOG_BYTES)
+        .pragma("trusted_schema", "OFF")
+}

@@ -1,0 +1,75 @@
+//! Bringing the schema up. The twins in `migrations/` are compiled in.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::db::Statement;
+use super::{Store, StoreError};
+use crate::row;
+
+struct Twin {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! twins {
+    ($($version:literal $name:literal),* $(,)?) => {
+        &[$(Twin {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../../migrations/sqlite/", $name, ".sql")),
+            postgres: include_str!(concat!("../../migrations/postgres/", $name, ".sql")),
+        }),*]
+    };
+}
+
+static TWINS: &[Twin] = twins![1 "0001_books", 2 "0002_finance"];
+
+row! {
+    VersionRow { version: Option<i64> }
+}
+
+impl Store {
+    /// Brings the schema up to what this program wants; does nothing where it is there already. Several daemons may do it at
+    /// once: sqlx takes a lock on PostgreSQL.
+    ///
+    /// # Errors
+    /// [`StoreError::Migrate`] where a migration failed, or one that ran was edited since.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let migration = |twin: &Twin| {
+            let text = if self.kind() == "sqlite" { twin.sqlite } else { twin.postgres };
+            Migration::new(twin.version, twin.name.into(), MigrationType::Simple, text.into_sql_str(), false)
+        };
+        let migrator = Migrator::with_migrations(TWINS.iter().map(migration).collect());
+        self.run_migrator(&migrator).await.map_err(|source| StoreError::Migrate(Box::new(source)))
+    }
+
+    /// The highest migration that ran; 0 in an empty database.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn schema_version(&self) -> Result<i64, StoreError> {
+        let there = match self.kind() {
+            "sqlite" => "SELECT MAX(1) AS version FROM sqlite_schema WHERE name = '_sqlx_migrations'",
+            _ => "SELECT MAX(1)::bigint AS version FROM pg_tables WHERE tablename = '_sqlx_migrations'",
+        };
+        let there: VersionRow = self.read_one(Statement::new(there)).await?;
+        if there.version.is_none() {
+            return Ok(0);
+        }
+        let ran = "SELECT MAX(version) AS version FROM _sqlx_migrations WHERE success";
+        Ok(self.read_one::<VersionRow>(Statement::new(ran)).await?.version.unwrap_or(0))
+    }
+
+    /// Refuses a schema that this program was not written for.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`].
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        let wanted = TWINS.iter().map(|twin| twin.version).max().unwrap_or(0);
+        let found = self.schema_version().await?;
+        if found == wanted { Ok(()) } else { Err(StoreError::Schema { found, wanted }) }
+    }
+}
