@@ -9,6 +9,7 @@ pub mod id;
 pub mod money;
 pub mod plan;
 pub mod reference;
+pub mod review;
 pub mod source;
 pub mod subscription;
 pub mod word;

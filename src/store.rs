@@ -45,8 +45,16 @@ pub enum StoreError {
         /// The highest this program knows.
         wanted: i64,
     },
+    /// Another hand changed a row between our reading and our writing; nothing was written, and the next tick reads anew.
+    #[error("{table} changed under our hands; the next tick reads anew")]
+    Moved {
+        /// The table.
+        table: &'static str,
+    },
     /// A row holds what no version of dues writes.
-    #[error("{table} row {row}: {column} holds {value:?}, which {why}; run `dues verify` and restore the row from a backup")]
+    #[error(
+        "{table} row {row}: {column} holds {value:?}, which {why}; run `dues verify` and restore the row from a backup"
+    )]
     Inconsistent {
         /// The table.
         table: &'static str,
@@ -74,7 +82,9 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The config does not belong to these books.
-    #[error("{what} is {configured:?} in the config, but these books were begun with {pinned:?}: use the right database, or begin new books")]
+    #[error(
+        "{what} is {configured:?} in the config, but these books were begun with {pinned:?}: use the right database, or begin new books"
+    )]
     Pinned {
         /// Which pin.
         what: &'static str,
@@ -88,7 +98,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether waiting may help: the database is busy, full, away or restarting.
     pub fn may_pass(&self) -> bool {
-        matches!(self, StoreError::Database { .. })
+        matches!(self, StoreError::Database { .. } | StoreError::Moved { .. })
     }
 
     /// Whether a UNIQUE rule refused the statement.
@@ -101,7 +111,12 @@ impl StoreError {
 ///
 /// # Errors
 /// [`StoreError::Inconsistent`] where it is none.
-pub(crate) fn parse<T: FromStr>(table: &'static str, row: i64, column: &'static str, text: &str) -> Result<T, StoreError>
+pub(crate) fn parse<T: FromStr>(
+    table: &'static str,
+    row: i64,
+    column: &'static str,
+    text: &str,
+) -> Result<T, StoreError>
 where
     T::Err: std::fmt::Display,
 {

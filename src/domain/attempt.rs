@@ -84,9 +84,8 @@ impl AttemptState {
     pub fn after(self, event: AttemptEvent) -> Result<AttemptState, IllegalEvent> {
         use AttemptEvent as E;
         use AttemptState as S;
-        let illegal = || {
-            Err(IllegalEvent { machine: "attempt", state: self.as_str(), event: event.as_str().to_owned() })
-        };
+        let illegal =
+            || Err(IllegalEvent { machine: "attempt", state: self.as_str(), event: event.as_str().to_owned() });
         let answer = match event {
             E::Pend => Some(S::Pending),
             E::Capture => Some(S::Captured),
@@ -138,8 +137,13 @@ mod tests {
 
     #[test]
     fn every_step_of_the_protocol_is_known_and_no_other() {
-        let answers = [(E::Pend, S::Pending), (E::Capture, S::Captured), (E::Decline, S::Declined),
-            (E::Cancel, S::Canceled), (E::Expire, S::Expired)];
+        let answers = [
+            (E::Pend, S::Pending),
+            (E::Capture, S::Captured),
+            (E::Decline, S::Declined),
+            (E::Cancel, S::Canceled),
+            (E::Expire, S::Expired),
+        ];
         let own: &[(S, E, S)] = &[
             (S::Created, E::Send, S::Sending),
             (S::Created, E::Withdraw, S::Withdrawn),
@@ -163,9 +167,10 @@ mod tests {
         let answered = [S::Created, S::Sending, S::Unknown, S::Pending, S::Absent, S::Rejected];
         for &state in S::ALL {
             for &event in E::ALL {
-                let wanted = own.iter().find(|(from, by, _)| (*from, *by) == (state, event)).map(|(_, _, to)| *to).or_else(
-                    || answers.iter().find(|(by, _)| *by == event && answered.contains(&state)).map(|(_, to)| *to),
-                );
+                let wanted =
+                    own.iter().find(|(from, by, _)| (*from, *by) == (state, event)).map(|(_, _, to)| *to).or_else(
+                        || answers.iter().find(|(by, _)| *by == event && answered.contains(&state)).map(|(_, to)| *to),
+                    );
                 assert_eq!(state.after(event).ok(), wanted, "{state} {event}");
             }
         }

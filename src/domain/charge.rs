@@ -84,9 +84,8 @@ impl ChargeState {
     pub fn after(self, event: ChargeEvent) -> Result<ChargeState, IllegalEvent> {
         use ChargeEvent as E;
         use ChargeState as S;
-        let illegal = || {
-            Err(IllegalEvent { machine: "charge", state: self.as_str(), event: event.as_str().to_owned() })
-        };
+        let illegal =
+            || Err(IllegalEvent { machine: "charge", state: self.as_str(), event: event.as_str().to_owned() });
         match (self, event) {
             (S::Due | S::Collecting | S::Retrying | S::InReview, E::Send) => Ok(S::Collecting),
             (S::Due | S::Collecting | S::Retrying | S::InReview | S::Uncollectible, E::Pay) => Ok(S::Paid),

@@ -36,9 +36,8 @@ impl SourceState {
     pub fn after(self, event: SourceEvent) -> Result<SourceState, IllegalEvent> {
         use SourceEvent as E;
         use SourceState as S;
-        let illegal = || {
-            Err(IllegalEvent { machine: "source", state: self.as_str(), event: event.as_str().to_owned() })
-        };
+        let illegal =
+            || Err(IllegalEvent { machine: "source", state: self.as_str(), event: event.as_str().to_owned() });
         match (self, event) {
             // A first payment that was given up may be captured late: the wallet did agree.
             (S::Provisional | S::Active | S::Failed, E::Confirm) => Ok(S::Active),

@@ -82,9 +82,8 @@ impl SubscriptionState {
     pub fn after(self, event: SubscriptionEvent) -> Result<SubscriptionState, IllegalEvent> {
         use SubscriptionEvent as E;
         use SubscriptionState as S;
-        let illegal = || {
-            Err(IllegalEvent { machine: "subscription", state: self.as_str(), event: event.as_str().to_owned() })
-        };
+        let illegal =
+            || Err(IllegalEvent { machine: "subscription", state: self.as_str(), event: event.as_str().to_owned() });
         match (self, event) {
             (S::Incomplete | S::IncompleteExpired | S::Trialing, E::Activate) => Ok(S::Active),
             (S::Incomplete, E::LetPass) => Ok(S::IncompleteExpired),

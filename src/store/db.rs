@@ -30,7 +30,10 @@ pub struct Store {
 #[derive(Debug, Clone)]
 enum Db {
     /// One writer and several readers, as SQLite wants it; the file lock lives as long as the store.
-    Sqlite { write: SqlitePool, read: SqlitePool },
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -131,7 +134,10 @@ impl Store {
         row.ok_or(StoreError::Database { step, source: sqlx::Error::RowNotFound })
     }
 
-    pub(super) async fn run_migrator(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), sqlx::migrate::MigrateError> {
+    pub(super) async fn run_migrator(
+        &self,
+        migrator: &sqlx::migrate::Migrator,
+    ) -> Result<(), sqlx::migrate::MigrateError> {
         match &self.db {
             Db::Sqlite { write, .. } => migrator.run(write).await,
             Db::Postgres(pool) => migrator.run(pool).await,
@@ -225,6 +231,23 @@ impl Tx {
             }
         };
         done.map_err(|source| StoreError::Database { step, source })
+    }
+
+    /// Runs a statement that must touch exactly `rows` rows, because its guards hold what was read before.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] where it touched fewer; the caller then drops this unit of work.
+    pub async fn run_guarded(
+        &mut self,
+        table: &'static str,
+        rows: usize,
+        statement: Statement,
+    ) -> Result<(), StoreError> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let touched = self.run(statement).await?;
+        if usize::try_from(touched) == Ok(rows) { Ok(()) } else { Err(StoreError::Moved { table }) }
     }
 
     /// Makes everything done in this unit of work durable.

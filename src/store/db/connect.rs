@@ -41,13 +41,14 @@ impl DatabaseUrl {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.is_empty() || path.contains(":memory:") || path.contains('?') {
-                return Err(StoreError::Url("sqlite: is followed by the path of a file, as in sqlite:/var/lib/dues/dues.db"));
+                return Err(StoreError::Url(
+                    "sqlite: is followed by the path of a file, as in sqlite:/var/lib/dues/dues.db",
+                ));
             }
             Ok(DatabaseUrl::Sqlite(PathBuf::from(path)))
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            PgConnectOptions::from_str(url).map_err(|_| {
-                StoreError::Url("postgres: is followed by //user:password@host:port/database")
-            })?;
+            PgConnectOptions::from_str(url)
+                .map_err(|_| StoreError::Url("postgres: is followed by //user:password@host:port/database"))?;
             Ok(DatabaseUrl::Postgres(SecretString::from(url)))
         } else {
             Err(StoreError::Url("a database URL begins with sqlite: or postgres:"))

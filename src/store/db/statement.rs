@@ -166,12 +166,7 @@ impl Statement {
         for set in self.sets {
             let fields: Vec<String> =
                 set.columns.iter().enumerate().map(|(i, (name, _))| format!("value ->> {i} AS {name}")).collect();
-            let table = format!(
-                "(SELECT {} FROM json_each(${})) AS {}",
-                fields.join(", "),
-                values.len() + 1,
-                set.name
-            );
+            let table = format!("(SELECT {} FROM json_each(${})) AS {}", fields.join(", "), values.len() + 1, set.name);
             text = text.replace(&format!("{{{}}}", set.name), &table);
             values.push(Value::Text(Some(json_rows(&set.columns))));
         }
@@ -251,7 +246,9 @@ mod tests {
         let mut rows = Rows::new(&["id", "state", "at"], "it@");
         rows.push(cells![1, "due", "2026-01-02T03:04:05Z".parse::<Instant>().unwrap()]);
         rows.push(cells![2, None::<String>, None::<Instant>]);
-        Statement::new("UPDATE t SET s = v.state FROM {v} WHERE t.id = v.id AND t.n = $1 {lock t}").bind(7_i64).rows("v", rows)
+        Statement::new("UPDATE t SET s = v.state FROM {v} WHERE t.id = v.id AND t.n = $1 {lock t}")
+            .bind(7_i64)
+            .rows("v", rows)
     }
 
     #[test]

@@ -1,0 +1,73 @@
+//! Why a person must look at something, and what to do first.
+
+use crate::domain::word::words;
+
+words! {
+    /// Why a review case was opened.
+    ReviewReason is a "reason for review" {
+        /// The gateway refused the request itself.
+        Rejected = "rejected",
+        /// A payment's outcome has been open for too long.
+        PendingTooLong = "pending_too_long",
+        /// The gateway does not know a payment whose id it gave us.
+        NotFound = "not_found",
+        /// The gateway's payment differs from what was asked for.
+        Mismatch = "mismatch",
+        /// Nothing proves whether an attempt was charged, and its key is over.
+        Unresolved = "unresolved",
+        /// A period has more than one payment that took money, or may.
+        Double = "double",
+        /// Money came for a period that was no longer owed.
+        CapturedAfterVoid = "captured_after_void",
+        /// A first payment was captured, and its source is not known.
+        SourceUnknown = "source_unknown",
+        /// The wallet's authorisation is gone.
+        AuthorisationGone = "authorisation_gone",
+        /// A decline says that our own set-up is wrong.
+        Configuration = "configuration",
+        /// The catch-up rule held periods back.
+        CatchUpHeld = "catch_up_held",
+        /// The amount is above the limit of one charge.
+        OverLimit = "over_limit",
+        /// The stored request is no longer the one that was sent.
+        BodyChanged = "body_changed",
+        /// The calendar has no such date or zone.
+        Calendar = "calendar",
+    }
+}
+
+impl ReviewReason {
+    /// What to do first, for the person who opens the case.
+    pub const fn next_step(self) -> &'static str {
+        match self {
+            ReviewReason::Rejected => {
+                "read the error codes, correct the plan or the gateway's set-up; nothing was charged"
+            }
+            ReviewReason::PendingTooLong => {
+                "ask the gateway's support with the payment id; dues goes on looking and never charges again meanwhile"
+            }
+            ReviewReason::NotFound => {
+                "check that gateway.url and the key belong to the account of this payment; it is not taken for unpaid"
+            }
+            ReviewReason::Mismatch => {
+                "compare the payment in the gateway's dashboard with the charge; nothing more is sent for this period"
+            }
+            ReviewReason::Unresolved => {
+                "search the gateway's dashboard for the reference; nothing more is sent for this period"
+            }
+            ReviewReason::Double => "refund the payment that does not count",
+            ReviewReason::CapturedAfterVoid => "refund the payment, or agree with the customer that it stands",
+            ReviewReason::SourceUnknown => {
+                "ask the customer to approve anew: the payment is captured, but no source is known to charge later"
+            }
+            ReviewReason::AuthorisationGone => "ask the customer for a new authorisation",
+            ReviewReason::Configuration => {
+                "correct the gateway's set-up; the customer is not to blame and no dunning step was spent"
+            }
+            ReviewReason::CatchUpHeld => "decide whether the held periods are billed",
+            ReviewReason::OverLimit => "check the plan's price, or raise limits.largest_charge_minor",
+            ReviewReason::BodyChanged => "restore the customer's row from a backup; nothing was sent again",
+            ReviewReason::Calendar => "check the subscription's anchor and zone, and that tzdata is installed",
+        }
+    }
+}

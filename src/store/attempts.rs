@@ -1,0 +1,275 @@
+//! Attempts: intents committed before anything is sent, and the leases under which daemons work on them.
+
+use super::StoreError;
+use super::db::{Rows, Statement, Tx, ids};
+use crate::cells;
+use crate::clock::Instant;
+use crate::row;
+
+/// An intent that is about to be committed.
+#[derive(Debug, Clone)]
+pub struct NewAttempt {
+    /// What it tries to collect.
+    pub charge_id: i64,
+    /// Its number.
+    pub n: i64,
+    /// Computed from the reference and `n`.
+    pub idempotency_key: String,
+    /// `first` or `recurring`.
+    pub kind: &'static str,
+    /// Whose name and e-mail complete the body.
+    pub customer_id: i64,
+    /// The request without personal data.
+    pub body: String,
+    /// SHA-256 of the whole body.
+    pub body_digest: String,
+    /// Not sent before.
+    pub next_at: Instant,
+}
+
+row! {
+    /// A row that now belongs to this daemon.
+    pub LeasedRow {
+        /// The attempt.
+        id: i64,
+        /// Its charge.
+        charge_id: i64,
+        /// The fencing token.
+        lease_epoch: i64,
+        /// Its state.
+        state: String,
+        /// The payment it waits for.
+        payment_id: Option<String>,
+        /// How often it may have been sent.
+        sends: i64,
+        /// Look-ups since its key is over.
+        late_looks: i64,
+        /// When it may have been sent last.
+        last_sent_at: Option<Instant>,
+    }
+}
+
+row! {
+    /// Everything a POST is made of.
+    pub SendableRow {
+        /// The attempt.
+        id: i64,
+        /// Its charge.
+        charge_id: i64,
+        /// The fencing token.
+        lease_epoch: i64,
+        /// The key.
+        idempotency_key: String,
+        /// The request without personal data.
+        body: String,
+        /// SHA-256 of the whole body.
+        body_digest: String,
+        /// Personal data.
+        customer_name: Option<String>,
+        /// Personal data.
+        customer_email: Option<String>,
+        /// The reference it carries.
+        reference: String,
+        /// What is owed.
+        amount_minor: i64,
+        /// In which currency.
+        currency: String,
+    }
+}
+
+row! {
+    /// The reference of a leased attempt.
+    pub ReferenceRow {
+        /// The attempt.
+        id: i64,
+        /// The reference of its period.
+        reference: String,
+    }
+}
+
+row! {
+    WitnessRow { reference: String }
+}
+
+row! {
+    NextRow { at: Option<Instant> }
+}
+
+/// The due scan of collect: an index scan over created rows alone.
+pub const LEASE_TO_SEND: &str = "UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 \
+     WHERE id IN (SELECT a.id FROM attempts a WHERE a.state = 'created' AND a.next_at <= $3 AND a.lease_until <= $3 \
+     AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) AND state = 'created' \
+     RETURNING id, charge_id, lease_epoch, state, payment_id, sends, late_looks, last_sent_at";
+
+/// The due scan of reconcile: an index scan over rows whose outcome is open.
+pub const LEASE_TO_LOOK_AT: &str = "UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 \
+     WHERE id IN (SELECT a.id FROM attempts a WHERE a.state IN ('sending', 'unknown', 'pending') AND a.next_at <= $3 \
+     AND a.lease_until <= $3 AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
+     AND state IN ('sending', 'unknown', 'pending') \
+     RETURNING id, charge_id, lease_epoch, state, payment_id, sends, late_looks, last_sent_at";
+
+/// Who leases, until when, and of what.
+#[derive(Debug, Clone)]
+pub struct Lease<'a> {
+    /// The daemon.
+    pub owner: &'a str,
+    /// Now, by the database's clock.
+    pub now: Instant,
+    /// Until when the rows belong to it.
+    pub until: Instant,
+    /// Of this charge alone.
+    pub charge_id: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Tx {
+    /// Commits intents.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; a unique violation where a charge has a live attempt.
+    pub async fn create_attempts(&mut self, new: &[NewAttempt], now: Instant) -> Result<(), StoreError> {
+        let mut rows = Rows::new(
+            &["charge_id", "n", "idempotency_key", "kind", "customer_id", "body", "body_digest", "next_at"],
+            "iittitt@",
+        );
+        for it in new {
+            rows.push(cells![
+                it.charge_id,
+                it.n,
+                it.idempotency_key.as_str(),
+                it.kind,
+                it.customer_id,
+                it.body.as_str(),
+                it.body_digest.as_str(),
+                it.next_at,
+            ]);
+        }
+        self.run(
+            Statement::new(
+                "INSERT INTO attempts (charge_id, n, idempotency_key, kind, state, customer_id, body, body_digest, next_at, \
+                 lease_until, lease_epoch, sends, looks, late_looks, server_error, created_at) \
+                 SELECT v.charge_id, v.n, v.idempotency_key, v.kind, 'created', v.customer_id, v.body, v.body_digest, \
+                 v.next_at, $1, 0, 0, 0, 0, 0, $1 FROM {v}",
+            )
+            .bind(now)
+            .rows("v", rows),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Leases created attempts whose time has come, the longest due first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn lease_to_send(&mut self, lease: &Lease<'_>) -> Result<Vec<LeasedRow>, StoreError> {
+        self.lease(LEASE_TO_SEND, lease).await
+    }
+
+    /// Leases attempts whose outcome is open and whose next look has come, the longest due first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn lease_to_look_at(&mut self, lease: &Lease<'_>) -> Result<Vec<LeasedRow>, StoreError> {
+        self.lease(LEASE_TO_LOOK_AT, lease).await
+    }
+
+    async fn lease(&mut self, text: &'static str, lease: &Lease<'_>) -> Result<Vec<LeasedRow>, StoreError> {
+        let statement = Statement::new(text)
+            .bind(lease.owner)
+            .bind(lease.until)
+            .bind(lease.now)
+            .bind(lease.charge_id)
+            .bind(lease.limit);
+        let mut rows: Vec<LeasedRow> = self.all(statement).await?;
+        rows.sort_by_key(|row| row.id);
+        Ok(rows)
+    }
+
+    /// What the POSTs of these attempts are made of.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn sendables(&mut self, attempt_ids: Vec<i64>) -> Result<Vec<SendableRow>, StoreError> {
+        self.all(
+            Statement::new(
+                "SELECT a.id, a.charge_id, a.lease_epoch, a.idempotency_key, a.body, a.body_digest, \
+                 k.name AS customer_name, k.email AS customer_email, c.reference, c.amount_minor, c.currency \
+                 FROM attempts a JOIN {v} ON a.id = v.id JOIN charges c ON c.id = a.charge_id \
+                 JOIN customers k ON k.id = a.customer_id ORDER BY a.id",
+            )
+            .rows("v", ids(attempt_ids)),
+        )
+        .await
+    }
+
+    /// The references of these attempts.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn references(&mut self, attempt_ids: Vec<i64>) -> Result<Vec<ReferenceRow>, StoreError> {
+        self.all(
+            Statement::new(
+                "SELECT a.id, c.reference FROM attempts a JOIN {v} ON a.id = v.id JOIN charges c ON c.id = a.charge_id",
+            )
+            .rows("v", ids(attempt_ids)),
+        )
+        .await
+    }
+
+    /// The reference of another period whose payment was made after `after`: a look-up that finds it is a witness that look-ups
+    /// work.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn witness(&mut self, after: Instant, not_of: i64) -> Result<Option<String>, StoreError> {
+        let rows: Vec<WitnessRow> = self
+            .all(
+                Statement::new(
+                    "SELECT c.reference FROM payments p JOIN charges c ON c.id = p.charge_id \
+                     WHERE p.first_seen_at > $1 AND c.id <> $2 ORDER BY p.id DESC LIMIT 1",
+                )
+                .bind(after)
+                .bind(not_of),
+            )
+            .await?;
+        Ok(rows.into_iter().next().map(|row| row.reference))
+    }
+
+    /// Gives back the leases of daemons that can no longer hold one: on SQLite every lease of a former process, because the
+    /// file lock proves that it is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn release_leases(&mut self, now: Instant) -> Result<u64, StoreError> {
+        self.run(
+            Statement::new(
+                "UPDATE attempts SET lease_until = $1, lease_epoch = lease_epoch + 1 \
+                 WHERE state IN ('created', 'sending', 'unknown', 'pending') AND lease_until > $1",
+            )
+            .bind(now),
+        )
+        .await
+    }
+}
+
+impl super::Store {
+    /// When the engine has something to do next, as far as the books know; none where nothing is open.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn next_work_at(&self) -> Result<Option<Instant>, StoreError> {
+        let mut earliest: Option<Instant> = None;
+        for text in [
+            "SELECT MIN(bill_at) AS at FROM subscriptions WHERE state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')",
+            "SELECT MIN(next_at) AS at FROM attempts WHERE state = 'created'",
+            "SELECT MIN(next_at) AS at FROM attempts WHERE state IN ('sending', 'unknown', 'pending')",
+            "SELECT MIN(next_step_at) AS at FROM dunning_cases WHERE state = 'open' AND next_step_at IS NOT NULL",
+        ] {
+            let row: NextRow = self.read_one(Statement::new(text)).await?;
+            earliest = [earliest, row.at].into_iter().flatten().min();
+        }
+        Ok(earliest)
+    }
+}

@@ -1,0 +1,233 @@
+//! Plans and dunning policies: one row a version, made when the config says something new. Subscribers and open cases keep the
+//! version they began with.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::db::Statement;
+use super::{Store, StoreError, parse};
+use crate::clock::Instant;
+use crate::domain::calendar::{Interval, IntervalUnit};
+use crate::domain::dunning::{DunningPolicy, Wait};
+use crate::domain::money::{Currency, Money};
+use crate::domain::plan::Plan;
+use crate::row;
+
+/// A plan version and its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPlan {
+    /// Its id.
+    pub id: i64,
+    /// Its name in the config.
+    pub name: String,
+    /// Its version, 1 first.
+    pub version: i64,
+    /// What it says.
+    pub plan: Plan,
+}
+
+/// A policy version and its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPolicy {
+    /// Its id.
+    pub id: i64,
+    /// Its name in the config.
+    pub name: String,
+    /// What it says.
+    pub policy: DunningPolicy,
+}
+
+row! {
+    PlanRow {
+        id: i64, name: String, version: i64, amount_minor: i64, currency: String, interval_unit: String,
+        interval_count: i64, billing_hour: i64, description: String, dunning: String, catch_up: Option<String>,
+    }
+}
+
+row! {
+    PolicyRow { id: i64, name: String, version: i64, definition: String }
+}
+
+impl PlanRow {
+    fn read(self) -> Result<StoredPlan, StoreError> {
+        let currency: Currency = parse("plans", self.id, "currency", &self.currency)?;
+        let unit: IntervalUnit = parse("plans", self.id, "interval_unit", &self.interval_unit)?;
+        let count: NonZeroU32 = parse("plans", self.id, "interval_count", &self.interval_count.to_string())?;
+        let billing_hour: u8 = parse("plans", self.id, "billing_hour", &self.billing_hour.to_string())?;
+        let catch_up = self.catch_up.map(|word| parse("plans", self.id, "catch_up", &word)).transpose()?;
+        Ok(StoredPlan {
+            id: self.id,
+            name: self.name,
+            version: self.version,
+            plan: Plan {
+                price: Money::new(self.amount_minor, currency),
+                interval: Interval::new(unit, count),
+                billing_hour,
+                description: self.description,
+                dunning: self.dunning,
+                catch_up,
+            },
+        })
+    }
+}
+
+/// A policy as it stands in the books. Seconds and days are told apart, as they are in the config.
+#[derive(Debug, Serialize, Deserialize)]
+struct Definition {
+    funds: Vec<StoredWait>,
+    refused: Vec<StoredWait>,
+    technical: Vec<StoredWait>,
+    hour: u8,
+    end: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredWait {
+    Days(u32),
+    Seconds(u64),
+}
+
+impl Definition {
+    fn of(policy: &DunningPolicy) -> Self {
+        let waits = |waits: &[Wait]| {
+            let stored = |wait: &Wait| match wait {
+                Wait::Days(days) => StoredWait::Days(*days),
+                Wait::Time(time) => StoredWait::Seconds(time.as_secs()),
+            };
+            waits.iter().map(stored).collect()
+        };
+        Definition {
+            funds: waits(&policy.funds),
+            refused: waits(&policy.refused),
+            technical: waits(&policy.technical),
+            hour: policy.hour,
+            end: policy.end.to_string(),
+        }
+    }
+
+    fn read(self, row: i64) -> Result<DunningPolicy, StoreError> {
+        let waits = |waits: Vec<StoredWait>| {
+            let read = |wait| match wait {
+                StoredWait::Days(days) => Wait::Days(days),
+                StoredWait::Seconds(seconds) => Wait::Time(Duration::from_secs(seconds)),
+            };
+            waits.into_iter().map(read).collect()
+        };
+        Ok(DunningPolicy {
+            funds: waits(self.funds),
+            refused: waits(self.refused),
+            technical: waits(self.technical),
+            hour: self.hour,
+            end: parse("dunning_policies", row, "definition", &self.end)?,
+        })
+    }
+}
+
+const PLANS: &str = "SELECT id, name, version, amount_minor, currency, interval_unit, interval_count, billing_hour, \
+                     description, dunning, catch_up FROM plans ORDER BY name, version";
+
+impl Store {
+    /// Every plan version in the books.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Inconsistent`].
+    pub async fn plans(&self) -> Result<Vec<StoredPlan>, StoreError> {
+        let rows: Vec<PlanRow> = self.read(Statement::new(PLANS)).await?;
+        rows.into_iter().map(PlanRow::read).collect()
+    }
+
+    /// Every policy version in the books.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Inconsistent`].
+    pub async fn dunning_policies(&self) -> Result<Vec<StoredPolicy>, StoreError> {
+        let text = "SELECT id, name, version, definition FROM dunning_policies ORDER BY name, version";
+        let rows: Vec<PolicyRow> = self.read(Statement::new(text)).await?;
+        let read = |row: PolicyRow| {
+            let definition: Definition =
+                serde_json::from_str(&row.definition).map_err(|why| StoreError::Inconsistent {
+                    table: "dunning_policies",
+                    row: row.id,
+                    column: "definition",
+                    value: row.definition.clone(),
+                    why: why.to_string(),
+                })?;
+            Ok(StoredPolicy { id: row.id, name: row.name, policy: definition.read(row.id)? })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Makes a version for every plan and policy of the config that differs from its latest.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn sync_plans(
+        &self,
+        plans: &BTreeMap<String, Plan>,
+        policies: &BTreeMap<String, DunningPolicy>,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin("plans").await?;
+        let rows: Vec<PlanRow> = tx.all(Statement::new(PLANS)).await?;
+        let mut latest = BTreeMap::new();
+        for row in rows {
+            let stored = row.read()?;
+            latest.insert(stored.name.clone(), (stored.version, stored.plan));
+        }
+        for (name, plan) in plans {
+            let version = match latest.get(name) {
+                Some((_, stored)) if stored == plan => continue,
+                Some((version, _)) => version + 1,
+                None => 1,
+            };
+            tx.run(
+                Statement::new(
+                    "INSERT INTO plans (name, version, amount_minor, currency, interval_unit, interval_count, \
+                     billing_hour, description, dunning, catch_up, created_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name, version) DO NOTHING",
+                )
+                .bind(name.as_str())
+                .bind(version)
+                .bind(plan.price.amount_minor)
+                .bind(plan.price.currency.code())
+                .bind(plan.interval.unit.as_str())
+                .bind(plan.interval.count.get())
+                .bind(i64::from(plan.billing_hour))
+                .bind(plan.description.as_str())
+                .bind(plan.dunning.as_str())
+                .bind(plan.catch_up.map(|rule| rule.as_str()))
+                .bind(now),
+            )
+            .await?;
+        }
+        let rows: Vec<PolicyRow> = tx
+            .all(Statement::new("SELECT id, name, version, definition FROM dunning_policies ORDER BY name, version"))
+            .await?;
+        let latest: BTreeMap<String, (i64, String)> =
+            rows.into_iter().map(|row| (row.name, (row.version, row.definition))).collect();
+        for (name, policy) in policies {
+            let definition = serde_json::to_string(&Definition::of(policy)).expect("a policy is plain data");
+            let version = match latest.get(name) {
+                Some((_, stored)) if *stored == definition => continue,
+                Some((version, _)) => version + 1,
+                None => 1,
+            };
+            tx.run(
+                Statement::new(
+                    "INSERT INTO dunning_policies (name, version, definition, created_at) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT (name, version) DO NOTHING",
+                )
+                .bind(name.as_str())
+                .bind(version)
+                .bind(definition)
+                .bind(now),
+            )
+            .await?;
+        }
+        tx.commit().await
+    }
+}
