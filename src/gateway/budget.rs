@@ -1,0 +1,139 @@
+//! How many requests a second we may make: a token bucket on instants. Pure: no timer, no task, whole numbers only.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::clock::Instant;
+
+/// One token is this many parts; at a rate of one a second a microsecond brings one part.
+const TOKEN: u64 = 1_000_000;
+/// After a pause the rate grows back in so many steps, one a second.
+const STEPS_BACK: u32 = 20;
+
+/// A budget of requests. Its burst is a tenth of a second's worth, at least one.
+#[derive(Debug, Clone)]
+pub struct TokenBucket {
+    limit: Option<NonZeroU32>,
+    rate: u32,
+    parts: u64,
+    seen_at: Option<Instant>,
+    paused_until: Option<Instant>,
+    grows_from: Option<Instant>,
+    granted_since_pause: bool,
+}
+
+impl TokenBucket {
+    /// A full bucket; without a limit it is never empty, but can be paused.
+    pub fn new(per_second: Option<NonZeroU32>) -> Self {
+        let rate = per_second.map_or(0, NonZeroU32::get);
+        TokenBucket {
+            limit: per_second,
+            rate,
+            parts: burst(rate) * TOKEN,
+            seen_at: None,
+            paused_until: None,
+            grows_from: None,
+            granted_since_pause: true,
+        }
+    }
+
+    /// How many requests may go now.
+    pub fn available(&self, now: Instant) -> u32 {
+        self.refilled(now).tokens(now)
+    }
+
+    /// Takes up to `wanted` tokens, and says how many were there.
+    pub fn take(&mut self, now: Instant, wanted: u32) -> u32 {
+        *self = self.refilled(now);
+        let granted = wanted.min(self.tokens(now));
+        if self.limit.is_some() {
+            self.parts = self.parts.saturating_sub(u64::from(granted) * TOKEN);
+        }
+        self.granted_since_pause |= granted > 0;
+        granted
+    }
+
+    /// Gives back tokens that were taken and not used.
+    pub fn give_back(&mut self, unused: u32) {
+        self.parts = self.parts.saturating_add(u64::from(unused) * TOKEN).min(burst(self.rate) * TOKEN);
+    }
+
+    /// When at least one token will be there; none where one is there now.
+    pub fn next_at(&self, now: Instant) -> Option<Instant> {
+        let bucket = self.refilled(now);
+        if bucket.tokens(now) > 0 {
+            return None;
+        }
+        let resumes_at = bucket.paused_until.unwrap_or(now).max(now);
+        let missing = match bucket.limit {
+            Some(_) => TOKEN.saturating_sub(bucket.parts),
+            None => 0,
+        };
+        let wait_micros = missing.div_ceil(u64::from(bucket.rate.max(1)));
+        Some(resumes_at.max(now + Duration::from_micros(wait_micros)))
+    }
+
+    /// The gateway limited our rate: nothing goes until `instant`, and then half as much, growing back over twenty seconds.
+    /// A volley of such answers, all to requests from before the pause, halves the rate once.
+    pub fn pause_until(&mut self, instant: Instant) {
+        if self.granted_since_pause {
+            self.rate = (self.rate / 2).max(1);
+            self.granted_since_pause = false;
+        }
+        self.parts = self.parts.min(burst(self.rate) * TOKEN);
+        let until = self.paused_until.map_or(instant, |known| known.max(instant));
+        self.paused_until = Some(until);
+        self.grows_from = Some(until);
+    }
+
+    /// The rate granted now, in requests a second; none where unlimited.
+    pub fn rate(&self, now: Instant) -> Option<u32> {
+        self.limit.map(|_| self.refilled(now).rate)
+    }
+
+    fn tokens(&self, now: Instant) -> u32 {
+        if self.paused_until.is_some_and(|until| now < until) {
+            return 0;
+        }
+        match self.limit {
+            Some(_) => u32::try_from(self.parts / TOKEN).unwrap_or(u32::MAX),
+            None => u32::MAX,
+        }
+    }
+
+    /// The bucket as it stands at `now`. A clock set back brings no token and moves a pause along, so that it lasts as long as
+    /// it was meant to; a clock set forward brings at most one burst.
+    fn refilled(&self, now: Instant) -> TokenBucket {
+        let mut bucket = self.clone();
+        let elapsed = bucket.seen_at.map_or(TimeDelta::zero(), |seen_at| now - seen_at);
+        bucket.seen_at = Some(now);
+        if elapsed < TimeDelta::zero() {
+            for instant in [&mut bucket.paused_until, &mut bucket.grows_from].into_iter().flatten() {
+                *instant = instant.checked_add_signed(elapsed).unwrap_or(now);
+            }
+            return bucket;
+        }
+        bucket.grow(now);
+        let micros = elapsed.num_microseconds().and_then(|micros| u64::try_from(micros).ok()).unwrap_or(u64::MAX);
+        let brought = micros.saturating_mul(u64::from(bucket.rate));
+        bucket.parts = bucket.parts.saturating_add(brought).min(burst(bucket.rate) * TOKEN);
+        bucket
+    }
+
+    fn grow(&mut self, now: Instant) {
+        let (Some(limit), Some(from)) = (self.limit, self.grows_from) else { return };
+        let seconds = u32::try_from((now - from).num_seconds()).unwrap_or(0);
+        if seconds == 0 {
+            return;
+        }
+        let step = limit.get().div_ceil(STEPS_BACK);
+        self.rate = self.rate.saturating_add(step.saturating_mul(seconds)).min(limit.get());
+        self.grows_from = (self.rate < limit.get()).then(|| from + TimeDelta::seconds(i64::from(seconds)));
+    }
+}
+
+fn burst(rate: u32) -> u64 {
+    u64::from((rate / 10).max(1))
+}

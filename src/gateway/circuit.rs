@@ -1,0 +1,201 @@
+//! When sending pauses because the gateway is in trouble or refuses our key. Pure on instants: no timer, no task.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::config;
+
+/// Decides whether a request may go. Closed: all may; open: none; after a wait one probes.
+#[derive(Debug, Clone)]
+pub struct Circuit {
+    failures: u32,
+    probe_after: Duration,
+    probe_after_refusal: Duration,
+    state: State,
+}
+
+/// What readiness shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Requests go.
+    Closed {
+        /// Failures since the last success.
+        failures_in_a_row: u32,
+    },
+    /// None goes.
+    Open {
+        /// Since when.
+        since: Instant,
+        /// When one may probe.
+        probe_at: Instant,
+        /// Why, and what to do.
+        cause: Cause,
+    },
+    /// One is under way to find out.
+    Probing {
+        /// Open since.
+        since: Instant,
+        /// A probe that has not reported by then is taken for lost, and another may go.
+        next_probe_at: Instant,
+        /// Why it is open.
+        cause: Cause,
+    },
+}
+
+/// Why the circuit is open. `Display` names the operator's next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// 5xx answers, time-outs, refused connections.
+    ServerTrouble {
+        /// So many in a row.
+        failures: u32,
+    },
+    /// 401 or 403 for every request.
+    OurFault {
+        /// Which of them.
+        status: u16,
+    },
+}
+
+/// What may go now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Everything.
+    All,
+    /// One request; its outcome must be reported.
+    Probe,
+    /// Nothing.
+    None,
+}
+
+/// A failure that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// 5xx, time-out, refused connection.
+    ServerTrouble,
+    /// Our key or account is refused.
+    OurFault {
+        /// 401 or 403.
+        status: u16,
+    },
+}
+
+/// What an outcome says to the circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// The gateway works.
+    Success,
+    /// It does not, for us.
+    Failure(Failure),
+    /// Neither: a rate limit, an odd answer.
+    Nothing,
+}
+
+impl Circuit {
+    /// A closed circuit.
+    pub fn new(settings: &config::Circuit) -> Self {
+        Circuit {
+            failures: settings.failures.get(),
+            probe_after: settings.probe_after,
+            probe_after_refusal: settings.probe_after_refusal,
+            state: State::Closed { failures_in_a_row: 0 },
+        }
+    }
+
+    /// What may go now. A [`Permit::Probe`] is given once; the next one only after its outcome, or when it is taken for lost.
+    pub fn allows(&mut self, now: Instant) -> Permit {
+        let (since, due_at, cause) = match self.state {
+            State::Closed { .. } => return Permit::All,
+            State::Open { since, probe_at, cause } => (since, probe_at, cause),
+            State::Probing { since, next_probe_at, cause } => (since, next_probe_at, cause),
+        };
+        let next_probe_at = now + self.wait(cause);
+        // A wait longer than the rule's own means that the clock was set back: counted anew from now, it ends some time.
+        let due_at = due_at.min(next_probe_at);
+        if now < due_at {
+            match &mut self.state {
+                State::Open { probe_at: kept, .. } | State::Probing { next_probe_at: kept, .. } => *kept = due_at,
+                State::Closed { .. } => {}
+            }
+            return Permit::None;
+        }
+        self.state = State::Probing { since, next_probe_at, cause };
+        Permit::Probe
+    }
+
+    /// Hears what an outcome says.
+    pub fn note(&mut self, now: Instant, signal: Signal) {
+        match signal {
+            Signal::Success => self.on_success(now),
+            Signal::Failure(failure) => self.on_failure(now, failure),
+            Signal::Nothing => {}
+        }
+    }
+
+    /// A request was answered. While open, without a probe, it is the late answer to a request from before, and says nothing.
+    pub fn on_success(&mut self, _now: Instant) {
+        match self.state {
+            State::Closed { .. } | State::Probing { .. } => self.state = State::Closed { failures_in_a_row: 0 },
+            State::Open { .. } => {}
+        }
+    }
+
+    /// A request failed. While open only a refusal of our key still counts: it names another remedy and waits longer.
+    pub fn on_failure(&mut self, now: Instant, failure: Failure) {
+        let (since, failures) = match self.state {
+            State::Closed { failures_in_a_row } => (now, failures_in_a_row.saturating_add(1)),
+            State::Open { since, cause: Cause::ServerTrouble { failures }, .. } => match failure {
+                Failure::ServerTrouble => return,
+                Failure::OurFault { .. } => (since, failures),
+            },
+            State::Open { cause: Cause::OurFault { .. }, .. } => return,
+            State::Probing { since, cause: Cause::ServerTrouble { failures }, .. } => {
+                (since, failures.saturating_add(1))
+            }
+            State::Probing { since, cause: Cause::OurFault { .. }, .. } => (since, self.failures),
+        };
+        let cause = match failure {
+            Failure::ServerTrouble if failures < self.failures => {
+                self.state = State::Closed { failures_in_a_row: failures };
+                return;
+            }
+            Failure::ServerTrouble => Cause::ServerTrouble { failures },
+            Failure::OurFault { status } => Cause::OurFault { status },
+        };
+        self.state = State::Open { since, probe_at: now + self.wait(cause), cause };
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn wait(&self, cause: Cause) -> Duration {
+        match cause {
+            Cause::ServerTrouble { .. } => self.probe_after,
+            Cause::OurFault { .. } => self.probe_after_refusal,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::ServerTrouble { failures } => write!(
+                f,
+                "the last {failures} requests met server errors or silence; see the gateway's status page and this machine's \
+                 network; sending goes on by itself once a probe is answered"
+            ),
+            Cause::OurFault { status: 401 } => f.write_str(
+                "the gateway refuses our key (401); check the secret key, that it belongs to this environment, and that it was \
+                 not revoked",
+            ),
+            Cause::OurFault { status } => write!(
+                f,
+                "the gateway refuses every request ({status}); check the key's permissions, the processing channel and the \
+                 account's allowed addresses"
+            ),
+        }
+    }
+}
