@@ -252,16 +252,25 @@ pub enum CatchUpRule {
 /// `[dunning.NAME]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DunningPolicy {
-    /// Waits after each decline of class `funds`; whole days are days at `hour` in the subscription's zone.
-    pub funds: Vec<Duration>,
+    /// Waits after each decline of class `funds`.
+    pub funds: Vec<Wait>,
     /// The same for `refused`.
-    pub refused: Vec<Duration>,
+    pub refused: Vec<Wait>,
     /// The same for `technical`.
-    pub technical: Vec<Duration>,
+    pub technical: Vec<Wait>,
     /// The local hour of a retry whose wait is in whole days.
     pub hour: u8,
     /// What becomes of the subscription when the steps are used up.
     pub end: DunningEnd,
+}
+
+/// How long a dunning step waits after a decline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// So many calendar days in the subscription's zone, at the policy's `hour`: written `3d`.
+    Days(u32),
+    /// Exactly so long, whatever the calendar says: written `24h`, `90m`.
+    Time(Duration),
 }
 
 /// `dunning.NAME.end`
