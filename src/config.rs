@@ -1,5 +1,49 @@
-//! Settings: compiled-in defaults < file < drop-in files < environment < flags, parsed into domain types.
+//! Settings: compiled-in defaults < preset of the environment < file < drop-in files < environment variables < flags, parsed into domain
+//! types. The secret key is kept apart, in [`secret`].
 
+mod address;
+mod contradiction;
+mod duration;
+mod effective;
+mod fault;
+mod layers;
+mod named;
+mod parse;
+pub mod secret;
+mod section;
 mod settings;
 
+pub use effective::Effective;
+pub use fault::{Fault, Faults};
+pub use layers::Sources;
 pub use settings::*;
+
+/// A configuration without a fault.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What the rest of dues works with.
+    pub settings: Settings,
+    /// Every key with its value and its origin, without secrets.
+    pub effective: Vec<Effective>,
+}
+
+/// Reads all sources.
+///
+/// # Errors
+/// Everything that is wrong with them, found in one reading.
+pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
+    let mut unread = Vec::new();
+    let tree = layers::merge(sources, &mut unread);
+    let noted = section::Noted::new(unread);
+    let settings = parse::settings(&tree, &noted);
+    let effective = effective::effective(&tree);
+    let mut faults = noted.into_inner();
+    let origin = |key: &str| {
+        effective
+            .iter()
+            .find(|value| value.key == key)
+            .map_or_else(|| layers::BUILT_IN.to_owned(), |value| value.origin.clone())
+    };
+    faults.extend(contradiction::contradictions(&settings, &faults, origin));
+    if faults.is_empty() { Ok(Loaded { settings, effective }) } else { Err(Faults::new(faults)) }
+}

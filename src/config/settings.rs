@@ -6,7 +6,12 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::money::{Currency, Money};
+use crate::domain::money::Currency;
+
+pub use crate::domain::calendar::{Interval, IntervalUnit};
+pub use crate::domain::catch_up::{CatchUp, CatchUpRule};
+pub use crate::domain::dunning::{DeclineClass, DunningEnd, DunningPolicy, Wait};
+pub use crate::domain::plan::Plan;
 
 /// Everything the operator can set.
 #[derive(Debug, Clone)]
@@ -152,6 +157,8 @@ pub struct Protocol {
     pub max_sends: NonZeroU32,
     /// Whether every first send is preceded by a look-up.
     pub look_first: LookFirst,
+    /// Between two tries of a look that gave no conclusion.
+    pub look_again: Duration,
     /// From the commit of `sending` to the POST at most this much time may pass.
     pub send_within: Duration,
 }
@@ -219,109 +226,6 @@ pub struct Schedule {
     pub reconcile: String,
     /// Wakes `dun`.
     pub dun: String,
-}
-
-/// `[catch_up]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CatchUp {
-    /// Periods from before the subscription was handed over.
-    pub handed_over: CatchUpRule,
-    /// Periods missed by downtime.
-    pub missed: CatchUpRule,
-    /// `bill_all` bills at most so many.
-    pub max_periods: NonZeroU32,
-    /// `bill_all` bills none older.
-    pub max_age: Duration,
-    /// Between two of them.
-    pub spread: Duration,
-}
-
-/// What happens to several periods due at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CatchUpRule {
-    /// Every one within `max_periods` and `max_age`; the rest is held.
-    BillAll,
-    /// The latest; the others are skipped.
-    BillLatest,
-    /// None.
-    Skip,
-    /// None until a person decides.
-    Hold,
-}
-
-/// `[dunning.NAME]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DunningPolicy {
-    /// Waits after each decline of class `funds`; whole days are days at `hour` in the subscription's zone.
-    pub funds: Vec<Duration>,
-    /// The same for `refused`.
-    pub refused: Vec<Duration>,
-    /// The same for `technical`.
-    pub technical: Vec<Duration>,
-    /// The local hour of a retry whose wait is in whole days.
-    pub hour: u8,
-    /// What becomes of the subscription when the steps are used up.
-    pub end: DunningEnd,
-}
-
-/// `dunning.NAME.end`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DunningEnd {
-    /// `unpaid`: later periods are skipped until the debt is paid or forgiven.
-    Suspend,
-    /// `canceled`.
-    Cancel,
-    /// Goes on as before.
-    Keep,
-}
-
-/// What a decline says about the next try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeclineClass {
-    /// Money or a limit was short: later may work.
-    Funds,
-    /// Something broke on the way: soon may work.
-    Technical,
-    /// Refused without a reason we can use.
-    Refused,
-    /// The customer withdrew the authorisation.
-    AuthorisationGone,
-    /// Our own set-up is wrong.
-    Configuration,
-    /// Fraud, law, risk.
-    Risk,
-}
-
-/// `[plans.NAME]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// The price of one period.
-    pub price: Money,
-    /// Unit of the interval.
-    pub interval: IntervalUnit,
-    /// How many units one period has.
-    pub interval_count: NonZeroU32,
-    /// The local hour at which a period begins.
-    pub billing_hour: u8,
-    /// What the customer reads, at most 100 characters.
-    pub description: String,
-    /// The name of its dunning policy.
-    pub dunning: String,
-    /// Its own catch-up rule for periods missed by downtime.
-    pub catch_up: Option<CatchUpRule>,
-}
-
-/// Unit of a billing interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IntervalUnit {
-    /// Days.
-    Day,
-    /// Seven days.
-    Week,
-    /// Calendar months.
-    Month,
-    /// Calendar years.
-    Year,
 }
 
 /// `[log]`

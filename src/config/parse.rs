@@ -1,0 +1,282 @@
+//! The merged tree becomes settings: each section with its keys, their types and their ranges. What a key means stands in
+//! `config/default.toml`; rules between keys stand in `contradiction`.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use config::{Map, Value};
+use croner::parser::{CronParser, Seconds, Year};
+use tracing_subscriber::filter::Targets;
+
+use super::section::{Noted, Section, integer, text};
+use super::{
+    Budget, CatchUp, CatchUpRule, Circuit, Database, Engine, Environment, Gateway, Installation, Log, LogFormat,
+    LookFirst, Polls, Protocol, Resend, Schedule, Settings, address, named,
+};
+
+/// The rules of catching up, by their words.
+pub(super) const CATCH_UP_RULES: [(&str, CatchUpRule); 4] = [
+    ("bill_all", CatchUpRule::BillAll),
+    ("bill_latest", CatchUpRule::BillLatest),
+    ("skip", CatchUpRule::Skip),
+    ("hold", CatchUpRule::Hold),
+];
+
+/// Reads the whole tree. Where something was noted, the settings hold stand-ins and must not be used.
+pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
+    let mut root = Section::root(tree, noted);
+    let installation = installation(root.section("installation"));
+    let database = database(root.section("database"));
+    let gateway = gateway(root.section("gateway"), installation.environment);
+    let budget = budget(root.section("budget"), installation.environment);
+    let circuit = circuit(root.section("circuit"));
+    let protocol = protocol(root.section("protocol"));
+    let polls = polls(root.section("polls"));
+    let engine = engine(root.section("engine"));
+    let schedule = schedule(root.section("schedule"));
+    let catch_up = catch_up(root.section("catch_up"));
+    let currencies = currencies(root.section("currencies"));
+    let largest_charge_minor = limits(root.section("limits"));
+    let dunning = named::dunning(root.section("dunning"));
+    let declines = named::declines(root.section("declines"));
+    let plans = named::plans(
+        root.section("plans"),
+        &named::PlanRules { currencies: &currencies, largest_charge_minor, dunning: &dunning },
+    );
+    let http_listen = http(root.section("http"));
+    let log = log(root.section("log"));
+    let alerts_command = alerts(root.section("alerts"));
+    root.finish();
+    Settings {
+        installation,
+        database,
+        gateway,
+        budget,
+        circuit,
+        protocol,
+        polls,
+        engine,
+        schedule,
+        catch_up,
+        currencies,
+        largest_charge_minor,
+        dunning,
+        declines,
+        plans,
+        http_listen,
+        log,
+        alerts_command,
+    }
+}
+
+fn installation(mut section: Section) -> Installation {
+    let read = Installation {
+        name: section.text("name", named::NAME_RULE, named::is_name),
+        environment: section.choice("environment", &[("sandbox", Environment::Sandbox), ("live", Environment::Live)]),
+        node: section.text("node", "at most 64 characters of a-z, A-Z, 0-9, \".\", \"-\" and \"_\"", |text| {
+            text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        }),
+    };
+    section.finish();
+    read
+}
+
+fn database(mut section: Section) -> Database {
+    let allowed = "\"sqlite:PATH\" of a file, or \"postgres://USER:PASSWORD@HOST/NAME\"";
+    let url = section.text("url", allowed, |url| match url.strip_prefix("sqlite:") {
+        // Books in memory would be lost at every stop.
+        Some(path) => {
+            !path.trim_start_matches('/').is_empty() && !path.contains(":memory:") && !path.contains("mode=memory")
+        }
+        None => {
+            ["postgres://", "postgresql://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
+        }
+    });
+    let read = Database {
+        url: url.into(),
+        max_connections: section.count("max_connections", 100),
+        busy_timeout: section.duration("busy_timeout", "100ms", "5m"),
+        migrate: section.boolean("migrate"),
+    };
+    section.finish();
+    read
+}
+
+fn gateway(mut section: Section, environment: Environment) -> Gateway {
+    let url = section.text("url", "a text", |_| true);
+    if let Some(refusal) = address::refusal(&url, environment).filter(|_| section.has("url")) {
+        section.refuse("url", refusal);
+    }
+    let returns = "an http or https address of at most 1024 characters, or empty";
+    let return_rule = |text: &str| text.is_empty() || address::is_return_address(text);
+    let secret_key_file =
+        section.text("secret_key_file", "an absolute path, or empty", |text| text.is_empty() || text.starts_with('/'));
+    let channel = section.text("processing_channel_id", "\"pc_...\", or empty", |text| {
+        let id = text.strip_prefix("pc_").unwrap_or_default();
+        text.is_empty()
+            || !id.is_empty() && id.len() <= 60 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    });
+    let read = Gateway {
+        url,
+        secret_key_file: Some(secret_key_file).filter(|path| !path.is_empty()).map(PathBuf::from),
+        processing_channel_id: Some(channel).filter(|id| !id.is_empty()),
+        merchant_initiated: section.boolean("merchant_initiated"),
+        success_url: section.text("success_url", returns, return_rule),
+        failure_url: section.text("failure_url", returns, return_rule),
+        connect_timeout: section.duration("connect_timeout", "100ms", "60s"),
+        read_timeout: section.duration("read_timeout", "100ms", "2m"),
+        timeout: section.duration("timeout", "1s", "2m"),
+        body_limit_bytes: usize::try_from(section.integer("body_limit_bytes", 65_536..=16_777_216))
+            .expect("the range fits in every machine's size"),
+    };
+    section.finish();
+    read
+}
+
+fn budget(mut section: Section, environment: Environment) -> Budget {
+    let allowed = "a whole number from 1 to 10000, or \"unlimited\" in environment sandbox";
+    let mut rate = |key| {
+        section.read(key, None, allowed, |value| match text(value) {
+            Some("unlimited") => (environment == Environment::Sandbox).then_some(None),
+            _ => integer(value)
+                .filter(|rate| (1..=10_000).contains(rate))
+                .and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?))
+                .map(Some),
+        })
+    };
+    let read = Budget { writes_per_second: rate("writes_per_second"), reads_per_second: rate("reads_per_second") };
+    section.finish();
+    read
+}
+
+fn circuit(mut section: Section) -> Circuit {
+    let read = Circuit {
+        failures: section.count("failures", 1000),
+        probe_after: section.duration("probe_after", "1s", "1h"),
+        probe_after_refusal: section.duration("probe_after_refusal", "1s", "24h"),
+    };
+    section.finish();
+    read
+}
+
+fn protocol(mut section: Section) -> Protocol {
+    let read = Protocol {
+        key_life: section.duration("key_life", "1s", "30d"),
+        key_margin: section.duration("key_margin", "0s", "7d"),
+        settle_wait: section.duration("settle_wait", "1s", "7d"),
+        settle_wait_after_server_error: section.duration("settle_wait_after_server_error", "1s", "7d"),
+        lookup_after: section.durations("lookup_after", "0s", "7d"),
+        look_again: section.duration("look_again", "10ms", "1h"),
+        lookup_past_life: section.duration("lookup_past_life", "1s", "7d"),
+        lease: section.duration("lease", "1s", "1h"),
+        resend: section.choice("resend", &[("same_key", Resend::SameKey), ("never", Resend::Never)]),
+        auto_after_window: section.boolean("auto_after_window"),
+        max_sends: section.count("max_sends", 20),
+        look_first: section.choice("look_first", &[("needed", LookFirst::Needed), ("always", LookFirst::Always)]),
+        send_within: section.duration("send_within", "1s", "10m"),
+    };
+    section.finish();
+    read
+}
+
+fn polls(mut section: Section) -> Polls {
+    let read = Polls {
+        first: section.durations("first", "1s", "1d"),
+        within_alert: section.duration("within_alert", "1s", "7d"),
+        within_review: section.duration("within_review", "1s", "7d"),
+        in_review: section.duration("in_review", "1s", "7d"),
+        alert_after: section.duration("alert_after", "1s", "30d"),
+        review_after: section.duration("review_after", "1s", "90d"),
+        not_found_for: section.duration("not_found_for", "1s", "1d"),
+    };
+    section.finish();
+    read
+}
+
+fn engine(mut section: Section) -> Engine {
+    let read = Engine {
+        batch: section.count("batch", 10_000),
+        in_flight: section.count("in_flight", 1000),
+        record_linger: section.duration("record_linger", "0s", "5s"),
+        stop_wait: section.duration("stop_wait", "0s", "80s"),
+        predecessor_wait: section.duration("predecessor_wait", "0s", "30d"),
+    };
+    section.finish();
+    read
+}
+
+fn schedule(mut section: Section) -> Schedule {
+    let mut line =
+        |key| section.text(key, "a cron line of six fields, seconds first, such as \"0 * * * * *\"", is_cron_line);
+    let read =
+        Schedule { bill: line("bill"), collect: line("collect"), reconcile: line("reconcile"), dun: line("dun") };
+    section.finish();
+    read
+}
+
+fn is_cron_line(text: &str) -> bool {
+    let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed).build();
+    text.split_whitespace().count() == 6 && parser.parse(text).is_ok()
+}
+
+fn catch_up(mut section: Section) -> CatchUp {
+    let read = CatchUp {
+        handed_over: section.choice("handed_over", &CATCH_UP_RULES),
+        missed: section.choice("missed", &CATCH_UP_RULES),
+        max_periods: section.count("max_periods", 366),
+        max_age: section.duration("max_age", "1s", "366d"),
+        spread: section.duration("spread", "0s", "31d"),
+    };
+    section.finish();
+    read
+}
+
+fn currencies(mut section: Section) -> Vec<crate::domain::money::Currency> {
+    let allowed = "a list of ISO 4217 codes in capitals, such as [\"HKD\"]";
+    let accepted = section.list("accepted", allowed, |code| code.parse().ok());
+    section.finish();
+    accepted
+}
+
+fn limits(mut section: Section) -> i64 {
+    let largest = section.integer("largest_charge_minor", 1..=crate::domain::money::LARGEST_AMOUNT_MINOR);
+    section.finish();
+    largest
+}
+
+fn http(mut section: Section) -> Option<std::net::SocketAddr> {
+    let listen = section.read("listen", None, "\"ADDRESS:PORT\", such as \"127.0.0.1:9464\", or empty", |value| {
+        match text(value)? {
+            "" => Some(None),
+            text => text.parse().ok().map(Some),
+        }
+    });
+    section.finish();
+    listen
+}
+
+fn log(mut section: Section) -> Log {
+    let formats = [
+        ("auto", LogFormat::Auto),
+        ("text", LogFormat::Text),
+        ("json", LogFormat::Json),
+        ("journal", LogFormat::Journal),
+    ];
+    let read = Log {
+        format: section.choice("format", &formats),
+        filter: section.text("filter", "a level, and levels by module, such as \"info,sqlx=warn\"", |text| {
+            !text.is_empty() && text.parse::<Targets>().is_ok()
+        }),
+    };
+    section.finish();
+    read
+}
+
+fn alerts(mut section: Section) -> Vec<String> {
+    let command = section.list("command", "a list of texts, the program first", |text| Some(text.to_owned()));
+    if command.first().is_some_and(|program| !program.starts_with('/')) {
+        section.refuse("command", "must begin with the absolute path of a program");
+    }
+    section.finish();
+    command
+}

@@ -1,0 +1,4 @@
+//! The doors: command line, daemon, HTTP, systemd, telemetry.
+
+pub mod systemd;
+pub mod telemetry;
