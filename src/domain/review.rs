@@ -31,6 +31,8 @@ words! {
         OverLimit = "over_limit",
         /// The stored request is no longer the one that was sent.
         BodyChanged = "body_changed",
+        /// An outcome contradicts the books.
+        Contradiction = "contradiction",
         /// The calendar has no such date or zone.
         Calendar = "calendar",
     }
@@ -67,6 +69,7 @@ impl ReviewReason {
             ReviewReason::CatchUpHeld => "decide whether the held periods are billed",
             ReviewReason::OverLimit => "check the plan's price, or raise limits.largest_charge_minor",
             ReviewReason::BodyChanged => "restore the customer's row from a backup; nothing was sent again",
+            ReviewReason::Contradiction => "compare the payment at the gateway with the charge and its journal; nothing was changed",
             ReviewReason::Calendar => "check the subscription's anchor and zone, and that tzdata is installed",
         }
     }

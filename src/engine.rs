@@ -1,0 +1,96 @@
+//! What happens, and when. Each verb is a tick: idempotent, without input, never waiting for the gateway; the next tick is the
+//! retry. Requests fly on their own ([`flights`]) and what they bring is recorded by a later tick.
+
+pub mod begin;
+pub mod bill;
+pub mod cancel;
+pub mod collect;
+pub mod dun;
+pub mod flights;
+pub mod hand_over;
+pub mod observation;
+pub mod reconcile;
+pub mod rules;
+pub mod schedule;
+pub mod settle;
+
+mod books;
+mod decide;
+mod desk;
+mod gate;
+mod intent;
+mod post;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::chance::Chance;
+use crate::clock::{Clock, Instant};
+use crate::gateway::payments::Client;
+use crate::store::{Store, StoreError};
+
+pub use gate::{Gate, GateState};
+pub use rules::Rules;
+
+/// What stops a tick. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The books could not be read or written.
+    #[error("{verb} could not use the books")]
+    Store {
+        /// Which tick.
+        verb: &'static str,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+impl EngineError {
+    pub(crate) fn of(verb: &'static str) -> impl FnOnce(StoreError) -> EngineError {
+        move |source| EngineError::Store { verb, source }
+    }
+}
+
+/// What a tick came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// Rows that it moved.
+    pub done: usize,
+    /// Whether there is more to do at once.
+    pub more: bool,
+    /// When it is worth another try although nothing else wakes it: a token, a probe.
+    pub wake_at: Option<Instant>,
+}
+
+/// Bells between the ticks: work for another verb rings, so that nothing waits for the next cron line.
+#[derive(Debug, Default)]
+pub struct Bells {
+    /// Attempts were created.
+    pub collect: Notify,
+    /// Attempts want a look at once.
+    pub reconcile: Notify,
+    /// Review cases were opened.
+    pub review: Notify,
+}
+
+/// What every verb works with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// The books.
+    pub store: Store,
+    /// The gateway.
+    pub client: Client,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub chance: Arc<Chance>,
+    /// What decisions go by.
+    pub rules: Arc<Rules>,
+    /// Budget and circuit.
+    pub gate: Arc<Gate>,
+    /// Bells between the ticks.
+    pub bells: Arc<Bells>,
+    /// This daemon's name in leases and journal.
+    pub node: Arc<str>,
+}

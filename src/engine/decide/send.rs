@@ -1,0 +1,104 @@
+//! Step 4 of the protocol: may this attempt be sent now?
+
+use chrono::TimeDelta;
+
+use crate::config::LookFirst;
+use crate::domain::attempt::AttemptEvent;
+use crate::domain::charge::ChargeEvent;
+use crate::domain::review::ReviewReason;
+use crate::domain::source::SourceState;
+use crate::domain::subscription::SubscriptionState;
+use crate::domain::word::IllegalEvent;
+use crate::engine::desk::{Context, Desk};
+use crate::engine::rules::delta;
+
+/// How long an attempt waits that may not be sent yet: its source is not confirmed, or its subscription paused.
+const AFTER_NOT_YET: TimeDelta = TimeDelta::hours(1);
+/// How long an attempt waits for which the budget held no token.
+const AFTER_NO_TOKEN: TimeDelta = TimeDelta::milliseconds(200);
+
+/// Clears attempt `id`, which is certainly not on the wire, to be sent; `looked` says that a look-up under this lease found no
+/// payment of its period.
+pub(super) fn due(desk: &mut Desk, context: &mut Context<'_>, id: i64, looked: bool) -> Result<(), IllegalEvent> {
+    let now = context.now;
+    let Some(attempt) = desk.attempt(id) else { return Ok(()) };
+    let (is_first, n) = (attempt.is_first, attempt.n);
+    if !is_chargeable(desk) {
+        if desk.subscription.state == SubscriptionState::Paused {
+            postpone(desk, id, now + AFTER_NOT_YET);
+            return Ok(());
+        }
+        desk.move_attempt(id, AttemptEvent::Withdraw, Some("the subscription has ended".to_owned()), now)?;
+        return desk.move_charge(ChargeEvent::Void, Some("canceled"));
+    }
+    if !is_first {
+        match desk.source.as_ref().map(|source| source.state) {
+            Some(SourceState::Active) => {}
+            Some(SourceState::Revoked) => {
+                desk.move_attempt(id, AttemptEvent::Withdraw, Some("its source was revoked".to_owned()), now)?;
+                return desk.move_charge(ChargeEvent::GiveUp, Some("authorisation_gone"));
+            }
+            Some(SourceState::Provisional | SourceState::Failed) | None => {
+                postpone(desk, id, now + AFTER_NOT_YET);
+                return Ok(());
+            }
+        }
+    }
+    if desk.charge.amount.amount_minor > context.rules.largest_charge_minor {
+        return over_limit(desk, context, id);
+    }
+    if !looked && (n > 1 || context.rules.protocol.look_first == LookFirst::Always) {
+        desk.notes.look_first.push(id);
+        return Ok(());
+    }
+    clear(desk, context, id)
+}
+
+/// Whether anything may be charged to this subscription.
+pub(super) fn is_chargeable(desk: &Desk) -> bool {
+    desk.subscription.state.is_chargeable()
+}
+
+/// Moves the attempt to `sending`. The caller commits it, and only then a POST is built of it.
+pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
+    let now = context.now;
+    if context.allowance == 0 {
+        postpone(desk, id, now + AFTER_NO_TOKEN);
+        return Ok(());
+    }
+    context.allowance -= 1;
+    desk.move_attempt(id, AttemptEvent::Send, None, now)?;
+    if let Some(attempt) = desk.attempt_mut(id) {
+        let lease_until = now + delta(context.rules.protocol.lease);
+        attempt.sends += 1;
+        attempt.first_sent_at = attempt.first_sent_at.or(Some(now));
+        attempt.last_sent_at = Some(now);
+        attempt.unknown_since = None;
+        attempt.server_error = false;
+        attempt.lease_until = Some(lease_until);
+        // If this process dies, whoever comes after the lease looks it up.
+        attempt.next_at = Some(lease_until);
+    }
+    desk.move_charge(ChargeEvent::Send, None)?;
+    desk.notes.cleared.push(id);
+    Ok(())
+}
+
+fn postpone(desk: &mut Desk, id: i64, until: crate::clock::Instant) {
+    if let Some(attempt) = desk.attempt_mut(id) {
+        attempt.next_at = Some(until);
+        attempt.lease_until = Some(until);
+    }
+}
+
+fn over_limit(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
+    postpone(desk, id, context.now + delta(context.rules.polls.in_review));
+    desk.move_charge(ChargeEvent::Review, Some(ReviewReason::OverLimit.as_str()))?;
+    let evidence = format!(
+        "{} is above the limit of {} minor units for one charge",
+        desk.charge.amount, context.rules.largest_charge_minor
+    );
+    let subject = desk.charge.public_id.clone();
+    desk.review(context, ReviewReason::OverLimit, subject, None, evidence);
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! Step 7 of the protocol: an unknown outcome is looked up, never guessed. What is found is adopted at once; only absence takes
+//! time to be believed.
+
+use chrono::TimeDelta;
+
+use super::{answer, send};
+use crate::clock::Instant;
+use crate::config::Resend;
+use crate::domain::attempt::{AttemptEvent, AttemptState};
+use crate::domain::charge::{ChargeEvent, ChargeState};
+use crate::domain::review::ReviewReason;
+use crate::domain::word::IllegalEvent;
+use crate::engine::desk::{Context, Desk, DunningCase};
+use crate::engine::rules::delta;
+use crate::gateway::outcome::{Payment, PaymentStatus, differences};
+
+/// Look-ups past the key's life before absence is believed, beside the witness.
+const LATE_LOOKS: i64 = 2;
+/// Why a charge waits for its next attempt when no decline caused it.
+pub(in crate::engine) const ABSENT: &str = "absent";
+
+/// The answer to a POST was lost.
+pub(super) fn lose(
+    desk: &mut Desk,
+    context: &mut Context<'_>,
+    id: i64,
+    server_error: bool,
+    why: String,
+) -> Result<(), IllegalEvent> {
+    if let Some(attempt) = desk.attempt_mut(id) {
+        attempt.server_error |= server_error;
+    }
+    still_unknown(desk, context, id, why)
+}
+
+/// Nothing is proven; the clock of absence starts now.
+pub(super) fn still_unknown(desk: &mut Desk, context: &Context<'_>, id: i64, why: String) -> Result<(), IllegalEvent> {
+    desk.move_attempt(id, AttemptEvent::Lose, Some(why), context.now)?;
+    let first = context.rules.protocol.lookup_after.first().copied().unwrap_or_default();
+    if let Some(attempt) = desk.attempt_mut(id) {
+        attempt.unknown_since = Some(context.now);
+        attempt.next_at = Some(context.now + delta(first));
+        attempt.late_looks = 0;
+    }
+    Ok(())
+}
+
+/// A whole look-up came back. `stale`: another daemon has leased the attempt since, so only what exists is believed.
+pub(super) fn listed(
+    desk: &mut Desk,
+    context: &mut Context<'_>,
+    id: i64,
+    payments: &[Payment],
+    witness: Option<bool>,
+    stale: bool,
+) -> Result<(), IllegalEvent> {
+    let ours: Vec<&Payment> =
+        payments.iter().filter(|it| it.reference.as_deref().is_none_or(|it| it == desk.charge.reference)).collect();
+    for payment in &ours {
+        let owner = owner_of(desk, payment).unwrap_or(id);
+        answer::keep(desk, owner, payment, None);
+    }
+    let took: Vec<&Payment> = ours.iter().copied().filter(|it| took_money(it)).collect();
+    for extra in took.iter().skip(1) {
+        answer::double(desk, context, extra)?;
+    }
+    let open = || ours.iter().copied().find(|it| is_open(it));
+    if let Some(live) = took.last().copied().or_else(open) {
+        return adopt(desk, context, id, live);
+    }
+    let Some(attempt) = desk.attempt(id) else { return Ok(()) };
+    let own = ours.iter().copied().find(|it| it.attempt_n == Some(attempt.n) || owner_of(desk, it).is_none());
+    if let Some(own) = own {
+        return if attempt.state.is_live() { answer::seen(desk, context, id, own, false) } else { Ok(()) };
+    }
+    if stale {
+        return Ok(());
+    }
+    match attempt.state {
+        AttemptState::Created => send::due(desk, context, id, true),
+        AttemptState::Sending => {
+            still_unknown(desk, context, id, "no payment is listed yet".to_owned())?;
+            absent(desk, context, id, witness)
+        }
+        AttemptState::Unknown => absent(desk, context, id, witness),
+        _ => Ok(()),
+    }
+}
+
+/// The attempt that a payment belongs to: the one that knows its id, else the one whose number it carries.
+fn owner_of(desk: &Desk, payment: &Payment) -> Option<i64> {
+    let attempts = &desk.charge.attempts;
+    let by_id = attempts.iter().find(|it| it.payment_id.as_deref() == Some(&payment.id));
+    by_id.or_else(|| attempts.iter().find(|it| Some(it.n) == payment.attempt_n)).map(|it| it.id)
+}
+
+fn took_money(payment: &Payment) -> bool {
+    matches!(
+        payment.status,
+        PaymentStatus::Captured
+            | PaymentStatus::PartiallyCaptured
+            | PaymentStatus::PartiallyRefunded
+            | PaymentStatus::Refunded
+    )
+}
+
+fn is_open(payment: &Payment) -> bool {
+    payment.retry_scheduled
+        || matches!(
+            payment.status,
+            PaymentStatus::Pending | PaymentStatus::Authorized | PaymentStatus::RetryScheduled | PaymentStatus::Other(_)
+        )
+}
+
+/// A payment of this period is alive, whatever attempt made it: it is the one, and no other attempt goes on beside it.
+fn adopt(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) -> Result<(), IllegalEvent> {
+    let wrong = differences(payment, &desk.expected());
+    if !wrong.is_empty() {
+        return answer::mismatch(desk, context, id, payment, &wrong);
+    }
+    let closed = |desk: &Desk, it: i64| {
+        desk.attempt(it).is_none_or(|it| matches!(it.state, AttemptState::Superseded | AttemptState::Withdrawn))
+    };
+    let owner = owner_of(desk, payment).filter(|owner| !closed(desk, *owner)).unwrap_or(id);
+    if owner != id {
+        let state = desk.attempt(id).map(|it| it.state);
+        if matches!(state, Some(AttemptState::Created | AttemptState::Sending | AttemptState::Unknown)) {
+            desk.move_attempt(id, AttemptEvent::Supersede, Some(format!("{} was adopted", payment.id)), context.now)?;
+        }
+        let owner_state = desk.attempt(owner).map(|it| it.state);
+        // A dead attempt whose payment came alive is only followed where that is a capture; an open one is followed by ours.
+        if owner_state.is_some_and(|it| !it.is_live()) && is_open(payment) {
+            let evidence = format!("{} is open again at the gateway after it had ended", payment.id);
+            if desk.charge.state.is_open() {
+                desk.move_charge(ChargeEvent::Review, Some(ReviewReason::Mismatch.as_str()))?;
+            }
+            desk.review(context, ReviewReason::Mismatch, payment.id.clone(), Some(&payment.id), evidence);
+            return Ok(());
+        }
+    }
+    answer::seen(desk, context, owner, payment, false)
+}
+
+/// A whole look-up shows no payment of an attempt that may have been sent.
+fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<bool>) -> Result<(), IllegalEvent> {
+    let now = context.now;
+    let protocol = context.rules.protocol.clone();
+    let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };
+    attempt.looks += 1;
+    attempt.lease_until = Some(now);
+    let since = *attempt.unknown_since.get_or_insert(now);
+    let first_sent_at = attempt.first_sent_at.unwrap_or(attempt.created_at);
+    let watch = delta(if attempt.server_error {
+        protocol.settle_wait_after_server_error.max(protocol.settle_wait)
+    } else {
+        protocol.settle_wait
+    });
+    let age = now - since;
+    if age < watch {
+        attempt.next_at = Some(next_look_up(&protocol.lookup_after, since, age, watch));
+        return Ok(());
+    }
+    let key_age = now - first_sent_at;
+    let (life, margin) = (delta(protocol.key_life), delta(protocol.key_margin));
+    let sends_left = attempt.sends < i64::from(protocol.max_sends.get());
+    if !send::is_chargeable(desk) {
+        return not_owed(desk, id, now);
+    }
+    if protocol.resend == Resend::SameKey && key_age >= TimeDelta::zero() && key_age < life - margin && sends_left {
+        return send::clear(desk, context, id);
+    }
+    let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };
+    if key_age < life {
+        attempt.next_at = Some(first_sent_at + life);
+        return Ok(());
+    }
+    attempt.late_looks += 1;
+    let wants_witness = protocol.auto_after_window && witness != Some(true);
+    if attempt.late_looks <= LATE_LOOKS || (wants_witness && attempt.late_looks < 2 * LATE_LOOKS) {
+        attempt.next_at = Some(now + delta(protocol.lookup_past_life));
+        return Ok(());
+    }
+    if protocol.auto_after_window && witness == Some(true) {
+        return next_attempt(desk, context, id);
+    }
+    unresolved(desk, context, id)
+}
+
+/// The next look-up of an outcome unknown since `since`: by the schedule, at the latest when absence may be believed.
+fn next_look_up(schedule: &[std::time::Duration], since: Instant, age: TimeDelta, watch: TimeDelta) -> Instant {
+    let next = schedule.iter().map(|after| delta(*after)).find(|after| *after > age);
+    since + next.unwrap_or(watch).min(watch)
+}
+
+/// It never arrived, and nobody owes it any more.
+fn not_owed(desk: &mut Desk, id: i64, now: Instant) -> Result<(), IllegalEvent> {
+    desk.move_attempt(id, AttemptEvent::FindAbsent, Some("never arrived; the subscription has ended".to_owned()), now)?;
+    desk.move_charge(ChargeEvent::Void, Some("canceled"))
+}
+
+/// Proven absent past its key's life: the dunning case opens the next attempt, without a step spent.
+fn next_attempt(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
+    let now = context.now;
+    let pinned = desk.charge.case.as_ref().map(|case| case.policy_id);
+    let Some((policy_id, _)) = context.rules.policy(pinned, &desk.charge.dunning) else {
+        return unresolved(desk, context, id);
+    };
+    desk.move_attempt(id, AttemptEvent::FindAbsent, Some("never arrived; its key is over".to_owned()), now)?;
+    // The reason tells `dun` that this retry spends no step: the trouble was not the customer's.
+    desk.move_charge(ChargeEvent::Retry, Some(ABSENT))?;
+    let case = desk.charge.case.get_or_insert(DunningCase {
+        policy_id,
+        state: "open",
+        steps: 0,
+        next_step_at: None,
+        opened_at: now,
+        closed_at: None,
+    });
+    case.state = "open";
+    case.closed_at = None;
+    case.next_step_at = Some(now);
+    Ok(())
+}
+
+/// Nothing proves anything any more: a person decides, while the daily look-ups go on.
+fn unresolved(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
+    let in_review = delta(context.rules.polls.in_review);
+    if let Some(attempt) = desk.attempt_mut(id) {
+        attempt.next_at = Some(context.now + in_review);
+    }
+    if matches!(desk.charge.state, ChargeState::Collecting | ChargeState::Due | ChargeState::Retrying) {
+        desk.move_charge(ChargeEvent::Review, Some(ReviewReason::Unresolved.as_str()))?;
+    }
+    let subject = desk.charge.public_id.clone();
+    let evidence = format!("no look-up shows a payment of {}, and its key is over", desk.charge.reference);
+    desk.review(context, ReviewReason::Unresolved, subject, None, evidence);
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! What was seen of an attempt, from whichever door it came: the input of settle.
+
+use crate::gateway::outcome::{LookOutcome, LookUpOutcome, PostOutcome};
+
+/// One thing seen of one attempt.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The attempt.
+    pub attempt_id: i64,
+    /// Its charge.
+    pub charge_id: i64,
+    /// The lease under which it was looked at. What a later holder decided is not undone; but a payment that exists is a fact,
+    /// whoever saw it.
+    pub epoch: i64,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// What can be seen of an attempt.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every observation holds a payment")]
+pub enum Seen {
+    /// Its time to be sent has come.
+    Due,
+    /// The answer to its POST.
+    Posted(PostOutcome),
+    /// A look at its payment.
+    Looked(LookOutcome),
+    /// A look-up of every payment under its reference.
+    LookedUp {
+        /// What came.
+        outcome: LookUpOutcome,
+        /// Whether a look-up of another, later payment found it: proof that look-ups work. None: not asked.
+        witness: Option<bool>,
+    },
+    /// The request that the books give is no longer the one that was frozen; it was not sent.
+    BodyChanged,
+}

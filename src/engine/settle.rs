@@ -1,0 +1,98 @@
+//! The one path by which an outcome, from whichever door, reaches attempt, charge, subscription, source and journal: read the
+//! situation, decide, write, in one transaction. A repeated outcome changes nothing.
+
+use crate::engine::books::{Books, Decided};
+use crate::engine::decide::decide;
+use crate::engine::desk::Context;
+use crate::engine::observation::Observation;
+use crate::engine::post::Cleared;
+use crate::engine::{Engine, EngineError};
+use crate::store::attempts::SendableRow;
+use crate::store::situations::SituationRow;
+use crate::store::{StoreError, Tx};
+
+/// What a set of observations came to.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Attempts whose `sending` is committed.
+    pub cleared: Vec<Cleared>,
+    /// Attempts that must be looked up before they may be sent, with their references.
+    pub look_first: Vec<(i64, String)>,
+    /// Sends granted and not used.
+    pub unused: u32,
+}
+
+impl Engine {
+    /// Settles `observations` in one transaction; at most `allowance` attempts are cleared to be sent on the way.
+    pub(super) async fn settle(&self, observations: &[Observation], allowance: u32) -> Result<Settled, EngineError> {
+        if observations.is_empty() {
+            return Ok(Settled { unused: allowance, ..Settled::default() });
+        }
+        let tx = self.store.begin("settle").await.map_err(EngineError::of("settle"))?;
+        self.settle_within(tx, observations, allowance).await.map_err(EngineError::of("settle"))
+    }
+
+    /// The same in a transaction that has done something already, such as leasing the rows that are observed.
+    pub(super) async fn settle_within(
+        &self,
+        mut tx: Tx,
+        observations: &[Observation],
+        allowance: u32,
+    ) -> Result<Settled, StoreError> {
+        let now = tx.now().await?;
+        let mut charge_ids: Vec<i64> = observations.iter().map(|it| it.charge_id).collect();
+        charge_ids.sort_unstable();
+        charge_ids.dedup();
+        let rows = tx.situations(charge_ids).await?;
+        let mut context = Context { rules: &self.rules, now, allowance, chance: &self.chance };
+        let Decided { changes, cleared, look_first } = decide_all(rows, observations, &mut context);
+        let unused = context.allowance;
+        let looks_soon = changes.attempts.iter().any(|it| it.state.is_on_the_wire() && it.next_at.is_some_and(|at| at <= now));
+        for opened in tx.apply(changes, &self.node, now).await? {
+            tracing::error!(review.id = opened.public_id, review.reason = opened.reason, "a person must look: dues review show");
+            self.bells.review.notify_one();
+        }
+        let sendables = if cleared.is_empty() { Vec::new() } else { tx.sendables(cleared).await? };
+        let references = if look_first.is_empty() { Vec::new() } else { tx.references(look_first).await? };
+        tx.commit().await?;
+        if looks_soon {
+            self.bells.reconcile.notify_one();
+        }
+        let committed = self.clock.since_boot();
+        let clear = |row: SendableRow| Cleared::after_commit(row, committed);
+        Ok(Settled {
+            cleared: sendables.into_iter().map(clear).collect(),
+            look_first: references.into_iter().map(|row| (row.id, row.reference)).collect(),
+            unused,
+        })
+    }
+}
+
+/// Decides over every observation in turn. A charge that cannot be decided is left as it was read, and said so: the others go on.
+fn decide_all(rows: Vec<SituationRow>, observations: &[Observation], context: &mut Context<'_>) -> Decided {
+    let mut books = Books::read(rows);
+    for fault in std::mem::take(&mut books.faults) {
+        tracing::error!(error = %fault, "a row cannot be read; its charge is left alone");
+    }
+    for observation in observations {
+        let Some(mut desk) = books.desk(observation.charge_id) else { continue };
+        let allowance = context.allowance;
+        match decide(&mut desk, context, observation) {
+            Ok(()) => books.lay_back(desk),
+            Err(illegal) => {
+                context.allowance = allowance;
+                tracing::error!(
+                    charge.id = desk.charge.public_id,
+                    attempt.id = observation.attempt_id,
+                    error = %illegal,
+                    "an outcome does not fit the books; the charge is left as it was, run dues verify"
+                );
+                if let Some(mut desk) = books.desk(observation.charge_id) {
+                    desk.set_aside(context, observation.attempt_id, &illegal);
+                    books.lay_back(desk);
+                }
+            }
+        }
+    }
+    books.decided(context.now)
+}
