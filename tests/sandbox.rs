@@ -1,5 +1,7 @@
 //! The sandbox keeps the promises of Checkout.com that dues relies on, and breaks those that a script tells it to break.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test by panicking")]
+
 use std::time::Duration;
 
 use chrono::TimeDelta;
