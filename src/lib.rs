@@ -17,4 +17,5 @@ pub mod config;
 pub mod domain;
 pub mod gateway;
 pub mod interfaces;
+pub mod sandbox;
 pub mod store;

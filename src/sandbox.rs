@@ -1,0 +1,150 @@
+//! A Checkout.com that runs here, for demos and tests: payments, look-ups, refunds, the wallet's page, and all that can go wrong.
+//! It reads requests with its own readers, so that a mistake in the client cannot pass. What it leaves out: webhooks, cards,
+//! OAuth. The core is synchronous and never sleeps; two doors lead to it, a transport in this process and a socket.
+
+mod api;
+mod books;
+mod exchange;
+mod fields;
+mod in_process;
+mod keys;
+mod ledger;
+mod limit;
+mod names;
+mod order;
+mod page;
+mod payment;
+mod replies;
+mod script;
+mod server;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use books::{BookedPayment, Books, Summary, SummaryLine};
+pub use exchange::{Answer, Fate, HttpRequest};
+pub use keys::RuleBreaches;
+pub use payment::Status;
+pub use script::{Effect, Fault, On, Outcome, Rule, Script, ScriptError, When};
+pub use settings::Settings;
+
+use crate::clock::Clock;
+use exchange::{Method, split_target};
+use keys::Keys;
+use ledger::{Ledger, REFUSED_BY_CUSTOMER};
+use limit::SlidingSecond;
+use names::Names;
+use script::cast::Cast;
+
+/// The simulated gateway. Cheap to clone; clones are one gateway.
+#[derive(Debug, Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    clock: Clock,
+    names: Names,
+    state: Mutex<State>,
+}
+
+/// All that changes, behind one lock: a request is some microseconds of work.
+#[derive(Debug)]
+struct State {
+    ledger: Ledger,
+    keys: Keys,
+    cast: Cast,
+    writes: SlidingSecond,
+    reads: SlidingSecond,
+    unauthorised: bool,
+    unknown_fields: BTreeMap<String, u64>,
+}
+
+impl Sandbox {
+    /// A gateway without payments. Ids and dice are determined by `seed`.
+    pub fn new(settings: Settings, script: Script, clock: Clock, seed: u64) -> Self {
+        let state = State {
+            ledger: Ledger::default(),
+            keys: Keys::default(),
+            cast: Cast::of(script),
+            writes: SlidingSecond::new(settings.writes_per_second),
+            reads: SlidingSecond::new(settings.reads_per_second),
+            unauthorised: false,
+            unknown_fields: BTreeMap::new(),
+        };
+        Sandbox(Arc::new(Inner { settings, clock, names: Names::seeded(seed), state: Mutex::new(state) }))
+    }
+
+    /// Answers one request, at once; the answer's fate says when, and whether, a door hands it on.
+    pub fn handle(&self, request: HttpRequest<'_>) -> Answer {
+        let now = self.0.clock.now();
+        let request_id = self.names().request_id();
+        let (path, query) = split_target(request.path);
+        let mut parts = [""; 4];
+        let mut count = 0;
+        for part in path.trim_matches('/').split('/') {
+            let Some(place) = parts.get_mut(count) else { return Answer::empty(404).stamped(request_id, now) };
+            *place = part;
+            count += 1;
+        }
+        let answer = match (request.method, &parts[..count]) {
+            (_, ["payments", rest @ ..]) => api::answer(self, &request, rest, query, &request_id, now),
+            (_, ["pay", id]) => page::answer(self, &request, id, now),
+            (Method::Get, ["sandbox", "books"]) => Answer::json(200, &self.books()),
+            (Method::Get, ["sandbox", "books", "summary"]) => Answer::json(200, &self.summary()),
+            _ => Answer::empty(404),
+        };
+        answer.stamped(request_id, now)
+    }
+
+    /// What the gateway really did.
+    pub fn books(&self) -> Books {
+        Books::of(&self.state(), self.0.clock.now())
+    }
+
+    /// Counts and sums of the books.
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.state(), self.0.clock.now())
+    }
+
+    /// The customer pays on the wallet's page. Says whether there was something to pay.
+    pub fn approve(&self, payment_id: &str) -> bool {
+        self.state().ledger.decide(payment_id, Outcome::Capture, self.0.clock.now())
+    }
+
+    /// The customer declines on the wallet's page. Says whether there was something to decline.
+    pub fn refuse(&self, payment_id: &str) -> bool {
+        let outcome = Outcome::Decline(REFUSED_BY_CUSTOMER.to_owned());
+        self.state().ledger.decide(payment_id, outcome, self.0.clock.now())
+    }
+
+    /// The customer unbinds the wallet: from now on every new charge on `source_id` is declined with 20101. Another code, or
+    /// another instant, is a rule.
+    pub fn revoke_source(&self, source_id: &str) {
+        self.state().ledger.revoke(source_id, self.0.clock.now());
+    }
+
+    /// Another script from now on; its counts begin at nought. Payments that exist keep their course.
+    pub fn set_script(&self, script: Script) {
+        self.state().cast = Cast::of(script);
+    }
+
+    /// Whether every API call is answered 401, as after a change of the secret key.
+    pub fn set_unauthorised(&self, unauthorised: bool) {
+        self.state().unauthorised = unauthorised;
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic cannot leave the books half written in a way that matters more than losing the demo.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
