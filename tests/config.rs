@@ -1,4 +1,5 @@
-//! Promises of the configuration: who wins, what is refused and with which words, what is documented, what is never shown.
+//! Promises of the configuration: who wins, what is documented, what is never shown. What is refused, and with which words,
+//! stands in `config/refused.rs`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
@@ -7,6 +8,9 @@ use std::time::Duration;
 
 use dues::config::{self, Environment, Loaded, LookFirst, Resend, Sources, Wait, secret};
 use secrecy::ExposeSecret;
+
+#[path = "config/refused.rs"]
+mod refused;
 
 /// A directory with a file and its drop-ins, and what else is handed to the loader.
 struct Case {
@@ -148,182 +152,6 @@ fn the_environment_selects_its_preset_and_a_file_overrides_it() {
     assert_eq!(case.shown("protocol.key_life"), ("\"24h\"".to_owned(), "built-in preset live".to_owned()));
     let own = Case::named("[protocol]\nkey_life = \"12h\"").flag("installation.environment", "live").loads().settings;
     assert_eq!(own.protocol.key_life, Duration::from_secs(43_200));
-}
-
-/// Each wrong file, and the one line it gives.
-#[test]
-fn a_wrong_value_is_named_with_its_place_and_what_is_allowed() {
-    for (text, line) in [
-        ("protocol.leese = \"3m\"", "protocol.leese: is not a known key; did you mean protocol.lease?"),
-        ("protocol.anything = 1", "protocol.anything: is not a known key"),
-        ("[protocoll]\nlease = 1", "protocoll: is not a known key; did you mean protocol?"),
-        ("engine.batch = true", "engine.batch = true: must be a whole number from 1 to 10000"),
-        ("engine.batch = \"5\"", "engine.batch = \"5\": must be a whole number from 1 to 10000"),
-        ("engine.batch = 5.0", "engine.batch = 5: must be a whole number from 1 to 10000"),
-        ("engine.batch = 0", "engine.batch = 0: must be a whole number from 1 to 10000"),
-        ("database.migrate = \"true\"", "database.migrate = \"true\": must be true or false"),
-        ("database.migrate = 1", "database.migrate = 1: must be true or false"),
-        ("protocol.lease = 180", "protocol.lease = 180: must be a duration from 1s to 1h, such as \"45s\" or \"2h\""),
-        (
-            "gateway.timeout = \"45\"",
-            "gateway.timeout = \"45\": must be a duration from 1s to 2m, such as \"45s\" or \"2h\"",
-        ),
-        (
-            "gateway.timeout = \"1h\"",
-            "gateway.timeout = \"1h\": must be a duration from 1s to 2m, such as \"45s\" or \"2h\"",
-        ),
-        (
-            "polls.first = [\"75s\", 3]",
-            "polls.first = [\"75s\", 3]: must be a list, each a duration from 1s to 1d, such as \"45s\" or \"2h\"",
-        ),
-        ("polls.first = []", "polls.first: must not be empty: a pending payment needs a look"),
-        (
-            "protocol.lookup_after = [\"2m\", \"30s\"]",
-            "protocol.lookup_after: must rise: each is counted from the moment the outcome became unknown",
-        ),
-        ("protocol.resend = \"no\"", "protocol.resend = \"no\": must be one of \"same_key\", \"never\""),
-        ("http = 5", "http = 5: must be a section with keys of its own"),
-        (
-            "http.listen = \"9464\"",
-            "http.listen = \"9464\": must be \"ADDRESS:PORT\", such as \"127.0.0.1:9464\", or empty",
-        ),
-        (
-            "schedule.bill = \"* * * * *\"",
-            "schedule.bill = \"* * * * *\": must be a cron line of six fields, seconds first, such as \"0 * * * * *\"",
-        ),
-        (
-            "schedule.bill = \"61 * * * * *\"",
-            "schedule.bill = \"61 * * * * *\": must be a cron line of six fields, seconds first, such as \"0 * * * * *\"",
-        ),
-        (
-            "log.filter = \"loud=9\"",
-            "log.filter = \"loud=9\": must be a level, and levels by module, such as \"info,sqlx=warn\"",
-        ),
-        (
-            "currencies.accepted = [\"hkd\"]",
-            "currencies.accepted = [\"hkd\"]: must be a list of ISO 4217 codes in capitals, such as [\"HKD\"]",
-        ),
-        (
-            "declines.200r1 = \"risk\"",
-            "declines.200r1 = \"risk\": is no response code: only A-Z, 0-9 and \"_\" are allowed",
-        ),
-        ("alerts.command = [\"page\"]", "alerts.command = [\"page\"]: must begin with the absolute path of a program"),
-        (
-            "gateway.url = \"http://api.sandbox.checkout.com\"",
-            "gateway.url = \"http://api.sandbox.checkout.com\": must be https; http is for this machine only",
-        ),
-        (
-            "gateway.url = \"https://api.checkout.com\"",
-            "gateway.url = \"https://api.checkout.com\": is a live host, but installation.environment is sandbox",
-        ),
-        (
-            "installation.environment = \"live\"\ngateway.url = \"https://api.sandbox.checkout.com\"",
-            "gateway.url = \"https://api.sandbox.checkout.com\": is a sandbox host, but installation.environment is live",
-        ),
-        (
-            "installation.environment = \"live\"\ngateway.url = \"http://127.0.0.1:8080\"",
-            "gateway.url = \"http://127.0.0.1:8080\": must be https in environment live",
-        ),
-        (
-            "installation.environment = \"live\"\nbudget.reads_per_second = \"unlimited\"",
-            "budget.reads_per_second = \"unlimited\": must be a whole number from 1 to 10000, or \"unlimited\" in environment sandbox",
-        ),
-        (
-            "gateway.success_url = \"shop.example\"",
-            "gateway.success_url = \"shop.example\": must be an http or https address of at most 1024 characters, or empty",
-        ),
-        (
-            "protocol.resend = \"same_key\"\nprotocol.settle_wait = \"90s\"",
-            "protocol.settle_wait = \"90s\": must be below protocol.key_life less protocol.key_margin (90s) unless protocol.resend = \"never\"",
-        ),
-        (
-            "protocol.lease = \"105s\"",
-            "protocol.lease = \"105s\": must be above gateway.timeout and protocol.send_within together (105s)",
-        ),
-        ("protocol.key_margin = \"2m\"", "protocol.key_margin = \"2m\": must be below protocol.key_life (2m)"),
-        (
-            "[dunning.slow]\nfunds = []\nrefused = []",
-            "dunning.slow.technical: is missing; it must be a list of waits from 1m to 90d, such as [\"2h\", \"1d\"]",
-        ),
-        (
-            "dunning.standard.funds = [\"0d\"]",
-            "dunning.standard.funds = [\"0d\"]: must be a list of waits from 1m to 90d, such as [\"2h\", \"1d\"]",
-        ),
-    ] {
-        let faults = Case::named(text).faults();
-        // Loosening resend in the sandbox makes two waits too long at once; the first is the one under test.
-        assert_eq!(faults[0], format!("dues.toml: {line}"), "{text}");
-        assert!(faults.len() == 1 || text.contains("same_key"), "{faults:#?}");
-    }
-}
-
-#[test]
-fn a_plan_is_checked_against_the_rest() {
-    for (change, line) in [
-        ("dunning = \"gentle\"", "plans.monthly.dunning = \"gentle\": names no dunning policy; there is: standard"),
-        ("billing_hour = 24", "plans.monthly.billing_hour = 24: must be a whole number from 0 to 23"),
-        (
-            "catch_up = \"all\"",
-            "plans.monthly.catch_up = \"all\": must be one of \"bill_all\", \"bill_latest\", \"skip\", \"hold\"",
-        ),
-        (
-            "intervall_count = 2",
-            "plans.monthly.intervall_count: is not a known key; did you mean plans.monthly.interval_count?",
-        ),
-        ("price = 2", "plans.monthly.price: is not a known key"),
-    ] {
-        assert_eq!(Case::named(&format!("{PLAN}{change}")).faults(), [format!("dues.toml: {line}")]);
-    }
-    for (from, to, line) in [
-        ("12800", "5000001", "plans.monthly.amount_minor = 5000001: must be a whole number from 1 to 5000000"),
-        ("12800", "128.00", "plans.monthly.amount_minor = 128: must be a whole number from 1 to 5000000"),
-        ("HKD", "USD", "plans.monthly.currency = \"USD\": is not among currencies.accepted (HKD, SGD)"),
-        (
-            "monthly",
-            "Monthly",
-            "plans.Monthly: has a name that is not allowed: it must be 1 to 40 characters of a-z, 0-9, \"-\" and \"_\"",
-        ),
-        (
-            "description = \"Membership\"",
-            "",
-            "plans.monthly.description: is missing; it must be 1 to 100 characters, none of them a control character",
-        ),
-    ] {
-        assert_eq!(Case::named(&PLAN.replace(from, to)).faults(), [format!("dues.toml: {line}")]);
-    }
-    let dinars = format!("currencies.accepted = [\"KWD\"]\n{}", PLAN.replace("HKD", "KWD").replace("12800", "1285"));
-    assert_eq!(
-        Case::named(&dinars).faults(),
-        ["dues.toml: plans.monthly.amount_minor = 1285: must end in 0, because the gateway takes KWD in steps of ten"]
-    );
-}
-
-#[test]
-fn all_faults_are_told_at_once() {
-    let case = Case::new("[engine]\nbatch = true\nbach = 1\n[installation]\nname = \"books\"")
-        .drop_in("10-broken.toml", "[log]\nformat = \n")
-        .environment("DUES__PROTOCOL__LEASE", "soon")
-        .environment("DUES__HTPP__LISTEN", "127.0.0.1:1")
-        .flag("circuit.failures", "-1");
-    assert_eq!(
-        case.faults(),
-        [
-            "dues.d/10-broken.toml: line 2, column 10: not valid TOML: string values must be quoted, expected literal string",
-            "flag: circuit.failures = \"-1\": must be a whole number from 1 to 1000",
-            "environment: protocol.lease = \"soon\": must be a duration from 1s to 1h, such as \"45s\" or \"2h\"",
-            "dues.toml: engine.batch = true: must be a whole number from 1 to 10000",
-            "dues.toml: engine.bach: is not a known key; did you mean engine.batch?",
-            "environment: htpp: is not a known key; did you mean http?",
-        ]
-    );
-}
-
-#[test]
-fn a_file_that_cannot_be_read_is_a_fault() {
-    let mut case = Case::named("");
-    case.sources.file = Some(case.directory.path().join("absent.toml"));
-    let faults = case.flag("installation.name", "books").faults();
-    assert_eq!(faults, ["absent.toml: cannot be read: No such file or directory (os error 2)"]);
 }
 
 #[test]

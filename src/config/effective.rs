@@ -9,7 +9,7 @@ use super::section::origin;
 pub struct Effective {
     /// The dotted key.
     pub key: String,
-    /// The value as it would be written in a file, with the password of an address masked.
+    /// The value as it is written there, with the password of an address masked.
     pub value_shown: String,
     /// A file, `environment`, `flag`, `built-in` or `built-in preset NAME`.
     pub origin: String,

@@ -39,6 +39,12 @@ impl Sources {
         self.path().with_file_name("dues.d")
     }
 
+    /// The variables of this process. What is no UTF-8 is kept with its wrong letters replaced, so that it is refused where it matters.
+    pub fn process_environment() -> Vec<(String, String)> {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+    }
+
     fn path(&self) -> &Path {
         self.file.as_deref().unwrap_or(Path::new(STANDARD_FILE))
     }

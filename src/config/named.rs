@@ -117,7 +117,8 @@ fn price(plan: &mut Section, rules: &PlanRules) -> Money {
     let amount_minor = plan.integer("amount_minor", 1..=rules.largest_charge_minor);
     let currency: Option<Currency> = plan.parsed("currency", "an ISO 4217 code in capitals, such as \"HKD\"");
     if let Some(currency) = currency {
-        if !rules.currencies.contains(&currency) {
+        // An empty list is a fault of its own, which need not be told again for every plan.
+        if !rules.currencies.is_empty() && !rules.currencies.contains(&currency) {
             let accepted: Vec<&str> = rules.currencies.iter().map(Currency::code).collect();
             plan.refuse("currency", &format!("is not among currencies.accepted ({})", accepted.join(", ")));
         }
@@ -137,7 +138,7 @@ fn policy(plan: &mut Section, rules: &PlanRules) -> String {
     let name = optional(plan, "dunning", "standard".to_owned(), |plan| {
         plan.text("dunning", "the name of a dunning policy", |_| true)
     });
-    if !name.is_empty() && !rules.dunning.contains_key(&name) {
+    if plan.written("dunning").is_some() && !rules.dunning.is_empty() && !rules.dunning.contains_key(&name) {
         let known: Vec<&str> = rules.dunning.keys().map(String::as_str).collect();
         plan.refuse("dunning", &format!("names no dunning policy; there is: {}", known.join(", ")));
     }

@@ -26,9 +26,13 @@ pub(super) const CATCH_UP_RULES: [(&str, CatchUpRule); 4] = [
 pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let mut root = Section::root(tree, noted);
     let installation = installation(root.section("installation"));
+    // An environment that was not understood must not make the rest of the file look wrong.
+    let understood =
+        !noted.borrow().iter().any(|fault| fault.key == "installation" || fault.key == "installation.environment");
+    let environment = understood.then_some(installation.environment);
     let database = database(root.section("database"));
-    let gateway = gateway(root.section("gateway"), installation.environment);
-    let budget = budget(root.section("budget"), installation.environment);
+    let gateway = gateway(root.section("gateway"), environment);
+    let budget = budget(root.section("budget"), environment);
     let circuit = circuit(root.section("circuit"));
     let protocol = protocol(root.section("protocol"));
     let polls = polls(root.section("polls"));
@@ -102,9 +106,10 @@ fn database(mut section: Section) -> Database {
     read
 }
 
-fn gateway(mut section: Section, environment: Environment) -> Gateway {
+fn gateway(mut section: Section, environment: Option<Environment>) -> Gateway {
     let url = section.text("url", "a text", |_| true);
-    if let Some(refusal) = address::refusal(&url, environment).filter(|_| section.has("url")) {
+    let trusted_by = section.written("url").zip(environment);
+    if let Some(refusal) = trusted_by.and_then(|(url, environment)| address::refusal(url, environment)) {
         section.refuse("url", refusal);
     }
     let returns = "an http or https address of at most 1024 characters, or empty";
@@ -133,11 +138,11 @@ fn gateway(mut section: Section, environment: Environment) -> Gateway {
     read
 }
 
-fn budget(mut section: Section, environment: Environment) -> Budget {
+fn budget(mut section: Section, environment: Option<Environment>) -> Budget {
     let allowed = "a whole number from 1 to 10000, or \"unlimited\" in environment sandbox";
     let mut rate = |key| {
         section.read(key, None, allowed, |value| match text(value) {
-            Some("unlimited") => (environment == Environment::Sandbox).then_some(None),
+            Some("unlimited") => (environment != Some(Environment::Live)).then_some(None),
             _ => integer(value)
                 .filter(|rate| (1..=10_000).contains(rate))
                 .and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?))

@@ -86,6 +86,11 @@ impl<'a> Section<'a> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// The text of a key, where it stands and is one.
+    pub fn written(&self, key: &str) -> Option<&'a str> {
+        self.table?.get(key).and_then(text)
+    }
+
     /// Reads one value by a function that returns none where the value is not allowed.
     pub fn read<T>(
         &mut self,
@@ -131,7 +136,7 @@ impl<'a> Section<'a> {
     /// A whole number in a range.
     pub fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> i64 {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-        self.read(key, *range.start(), &allowed, |value| integer(value).filter(|number| range.contains(number)))
+        self.read(key, *range.end(), &allowed, |value| integer(value).filter(|number| range.contains(number)))
     }
 
     /// A whole number from 1 to `most`.
