@@ -13,6 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tempfile::TempDir;
+
 /// The port is only a part of the socket's name. It is written down so that `PGPORT` cannot change it.
 const PORT: &str = "5432";
 
@@ -54,7 +56,9 @@ impl Cluster {
     pub fn start_own() -> Cluster {
         let programs = find_programs();
         let directory = new_directory();
-        let guard = start_guard(&directory, &programs);
+        let guard = start_guard(directory.path(), &programs);
+        // From here on the guard removes it.
+        let directory = directory.keep();
         let cluster = Cluster { directory, programs, guard, databases: AtomicU32::new(0) };
         cluster
             .run("initdb", &["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
@@ -125,7 +129,7 @@ impl Drop for Cluster {
 /// runner's time limit would end it with the test.
 fn start_guard(directory: &Path, programs: &Path) -> Child {
     let stop = as_owner(&programs.join("pg_ctl"));
-    Command::new("sh")
+    Command::new("/bin/sh")
         .args(["-c", GUARD, "guard"])
         .arg(directory)
         .arg(stop.get_program())
@@ -139,18 +143,17 @@ fn start_guard(directory: &Path, programs: &Path) -> Child {
 }
 
 /// A new directory, of PostgreSQL's user where we are root. Not below `TMPDIR`: a socket's path has 107 bytes at most.
-fn new_directory() -> PathBuf {
+fn new_directory() -> TempDir {
     let directory = tempfile::Builder::new()
         .prefix("dues-postgres-")
         .tempdir_in("/tmp")
-        .unwrap_or_else(|error| panic!("a test cluster needs a directory in /tmp: {error}"))
-        .keep();
+        .unwrap_or_else(|error| panic!("a test cluster needs a directory in /tmp: {error}"));
     if is_root() {
-        let owned = Command::new("chown").arg("postgres:").arg(&directory).status();
+        let owned = Command::new("chown").arg("postgres:").arg(directory.path()).status();
         assert!(
             owned.is_ok_and(|status| status.success()),
             "{} could not be given to the user postgres, whom the package postgresql makes: tests/run installs it",
-            directory.display()
+            directory.path().display()
         );
     }
     directory
