@@ -1,0 +1,3 @@
+//! What several test programs need to stand on. Each uses its own part.
+
+pub mod postgres;

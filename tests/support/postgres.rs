@@ -1,0 +1,207 @@
+//! A PostgreSQL of our own for tests: a fresh cluster in a temporary directory, reached only through a socket in it.
+//! It runs as the server does in production, `fsync` and all; nothing of it outlives the test program.
+
+#![expect(clippy::panic, reason = "a test that has no database can only fail, and says why")]
+#![allow(dead_code, reason = "every test program compiles this file and none uses all of it, so `expect` cannot hold")]
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+/// The port is only a part of the socket's name. It is written down so that `PGPORT` cannot change it.
+const PORT: &str = "5432";
+
+/// What differs from PostgreSQL's defaults.
+const SETTINGS: &str = "listen_addresses = ''\nport = 5432\nshared_buffers = 64MB\nmax_connections = 100\n";
+
+/// Reads until the test program has closed its end of the pipe, which the kernel does however that program ends.
+/// The signals that end a test run from the terminal are ignored, for the run's end is what this waits for.
+/// `$1` is the directory, the rest the command that runs `pg_ctl`. A server that was just starting gets a second stop.
+const GUARD: &str = r#"
+trap '' INT TERM HUP
+directory=$1; shift
+cd /
+while read -r _; do :; done
+for _ in 1 2 3; do
+    "$@" -D "$directory/data" -m immediate stop
+    rm -rf "$directory"
+    [ -e "$directory" ] || exit 0
+    sleep 1
+done
+"#;
+
+/// A running PostgreSQL, stopped and removed when it is dropped or when the process ends.
+pub struct Cluster {
+    directory: PathBuf,
+    programs: PathBuf,
+    guard: Child,
+    databases: AtomicU32,
+}
+
+impl Cluster {
+    /// The test program's one cluster, started when first asked for. Keep apart by [`Cluster::new_database`].
+    pub fn shared() -> &'static Cluster {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(Cluster::start_own)
+    }
+
+    /// A cluster for a test that stops it.
+    pub fn start_own() -> Cluster {
+        let programs = find_programs();
+        let directory = new_directory();
+        let guard = start_guard(directory.path(), &programs);
+        // From here on the guard removes it.
+        let directory = directory.keep();
+        let cluster = Cluster { directory, programs, guard, databases: AtomicU32::new(0) };
+        cluster
+            .run("initdb", &["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        let sockets = format!("unix_socket_directories = '{}'\n", cluster.directory.display());
+        OpenOptions::new()
+            .append(true)
+            .open(cluster.directory.join("data/postgresql.conf"))
+            .and_then(|mut file| file.write_all((SETTINGS.to_owned() + &sockets).as_bytes()))
+            .expect("initdb has written the configuration file");
+        cluster.start();
+        cluster
+    }
+
+    /// Makes an empty database and gives its URL.
+    pub fn new_database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let host = self.directory.display().to_string();
+        // template0 has no connections, so that two tests may copy it at the same time.
+        self.run("createdb", &["-h", &host, "-p", PORT, "-U", "postgres", "-T", "template0", &name]);
+        format!("postgres:///{name}?host={host}&port={PORT}&user=postgres")
+    }
+
+    /// Stops it in order: transactions are aborted, connections closed, everything is written.
+    pub fn stop(&self) {
+        self.run("pg_ctl", &["-D", "data", "-w", "-m", "fast", "stop"]);
+    }
+
+    /// Starts it after a stop.
+    pub fn start(&self) {
+        self.run("pg_ctl", &["-D", "data", "-w", "-t", "120", "-l", "log", "start"]);
+    }
+
+    /// Ends it as a crash would and starts it again; it recovers from its log.
+    pub fn restart_immediate(&self) {
+        self.run("pg_ctl", &["-D", "data", "-w", "-m", "immediate", "stop"]);
+        self.start();
+    }
+
+    /// Where it lives, for a test that looks whether it is gone.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let output = as_owner(&self.programs.join(program))
+            .args(arguments)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("{program} could not be run: {error}"));
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            panic!("{program} {arguments:?} failed, {}:\n{said}\nthe server's log:\n{log}", output.status);
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        // Nothing can be done about a guard that failed; its directory is a temporary one.
+        let _ = self.guard.wait();
+    }
+}
+
+/// Started before anything that it must clear away. In a process group of its own, or the terminal's Ctrl-C and a
+/// runner's time limit would end it with the test.
+fn start_guard(directory: &Path, programs: &Path) -> Child {
+    let stop = as_owner(&programs.join("pg_ctl"));
+    Command::new("/bin/sh")
+        .args(["-c", GUARD, "guard"])
+        .arg(directory)
+        .arg(stop.get_program())
+        .args(stop.get_args())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("the shell that clears a test cluster away could not be started: {error}"))
+}
+
+/// A new directory, of PostgreSQL's user where we are root. Not below `TMPDIR`: a socket's path has 107 bytes at most.
+fn new_directory() -> TempDir {
+    let directory = tempfile::Builder::new()
+        .prefix("dues-postgres-")
+        .tempdir_in("/tmp")
+        .unwrap_or_else(|error| panic!("a test cluster needs a directory in /tmp: {error}"));
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres:").arg(directory.path()).status();
+        assert!(
+            owned.is_ok_and(|status| status.success()),
+            "{} could not be given to the user postgres, whom the package postgresql makes: tests/run installs it",
+            directory.path().display()
+        );
+    }
+    directory
+}
+
+/// PostgreSQL refuses to run as root; then it runs as the user that its package has made.
+fn as_owner(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// The directory of the server's programs. Debian keeps them apart from PATH, one directory a version: the newest is taken.
+fn find_programs() -> PathBuf {
+    let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let places: [Vec<PathBuf>; 3] = [on_path, told_by_pg_config(), debian_versions()];
+    let found = places.into_iter().flatten().find_map(|place| {
+        // A link on the PATH, such as /usr/local/bin/initdb, leads to the directory that has them all.
+        let programs = fs::canonicalize(place.join("initdb")).ok()?.parent()?.to_owned();
+        ["pg_ctl", "postgres", "createdb"].iter().all(|name| programs.join(name).exists()).then_some(programs)
+    });
+    found.unwrap_or_else(|| {
+        panic!(
+            "PostgreSQL is not installed: initdb is neither on the PATH nor where pg_config or /usr/lib/postgresql \
+             would have it. tests/run installs it (Debian: apt-get install postgresql)."
+        )
+    })
+}
+
+fn told_by_pg_config() -> Vec<PathBuf> {
+    let output = Command::new("pg_config").arg("--bindir").output().ok();
+    output.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())).into_iter().collect()
+}
+
+fn debian_versions() -> Vec<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, programs)| programs).collect()
+}
