@@ -11,5 +11,7 @@ mod listings;
 mod looks;
 #[path = "gateway/posts.rs"]
 mod posts;
+#[path = "gateway/proofs.rs"]
+mod proofs;
 #[path = "gateway/server.rs"]
 mod server;

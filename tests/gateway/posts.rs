@@ -94,6 +94,31 @@ async fn a_request_that_was_read_and_not_answered_proves_nothing() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_closes_on_a_request_does_not_send_it_twice() {
+    let first = Answer::WholeThenCloseAfterNext(201, captured().to_string());
+    let server = Server::start(vec![first, Answer::json(201, &captured())]).await;
+    let client = server.client();
+    let expected = expected();
+    let post = || client.create_payment("key-1", "{}".to_owned(), &expected);
+    assert!(matches!(post().await, PostOutcome::Answered(_)));
+    assert_unknown(&post().await, "no_answer", false);
+    assert_eq!((server.connections(), server.requests().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_meanwhile_is_replaced_without_a_second_send() {
+    let first = Answer::WholeThenClose(201, captured().to_string());
+    let server = Server::start(vec![first, Answer::json(201, &captured())]).await;
+    let client = server.client();
+    let expected = expected();
+    let post = || client.create_payment("key-1", "{}".to_owned(), &expected);
+    assert!(matches!(post().await, PostOutcome::Answered(_)));
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(matches!(post().await, PostOutcome::Answered(_)));
+    assert_eq!((server.connections(), server.requests().len()), (2, 2));
+}
+
+#[tokio::test]
 async fn silence_and_a_drip_end_in_time_and_prove_nothing() {
     for answer in [Answer::Silence, Answer::Drip] {
         let ended = tokio::time::timeout(super::server::TIMEOUT * 3, outcome_of(answer)).await;

@@ -33,6 +33,10 @@ pub enum Answer {
     Large(usize),
     /// The head of a 200, then a byte every 20 ms.
     Drip,
+    /// A whole answer on a connection that is kept; the next request on it is read, and the connection closed.
+    WholeThenCloseAfterNext(u16, String),
+    /// A whole answer on a connection that promises to be kept and is closed.
+    WholeThenClose(u16, String),
     /// Reads the request and says nothing.
     Silence,
 }
@@ -135,8 +139,16 @@ async fn serve(mut stream: TcpStream, answer: Answer, requests: Arc<Mutex<Vec<St
     match answer {
         Answer::CloseAtOnce | Answer::CloseAfterRequest => {}
         Answer::Silence => std::future::pending().await,
-        Answer::Whole(status, body) => write(&mut stream, status, "Cko-Request-Id: cko-1", &body).await,
+        Answer::Whole(status, body) => {
+            write(&mut stream, status, "Connection: close\r\nCko-Request-Id: cko-1", &body).await
+        }
         Answer::WithHeader(status, header, body) => write(&mut stream, status, header, &body).await,
+        Answer::WholeThenClose(status, body) => write(&mut stream, status, "Connection: keep-alive", &body).await,
+        Answer::WholeThenCloseAfterNext(status, body) => {
+            write(&mut stream, status, "Connection: keep-alive", &body).await;
+            let next = read_request(&mut stream).await;
+            requests.lock().unwrap().push(next);
+        }
         Answer::Half(body) => {
             let head = format!("HTTP/1.1 202 X\r\nContent-Length: {}\r\n\r\n{}", body.len(), &body[..body.len() / 2]);
             let _ = stream.write_all(head.as_bytes()).await;
@@ -168,8 +180,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, requests: Arc<Mutex<Vec<St
 
 async fn write(stream: &mut TcpStream, status: u16, header: &str, body: &str) {
     let length = body.len();
-    let text =
-        format!("HTTP/1.1 {status} X\r\n{header}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    let text = format!("HTTP/1.1 {status} X\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}");
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
