@@ -137,3 +137,98 @@ impl TokenBucket {
 fn burst(rate: u32) -> u64 {
     u64::from((rate / 10).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::instant_from_micros;
+
+    fn at(millis: i64) -> Instant {
+        instant_from_micros(1_800_000_000_000_000 + millis * 1_000)
+    }
+
+    fn bucket(per_second: u32) -> TokenBucket {
+        TokenBucket::new(NonZeroU32::new(per_second))
+    }
+
+    #[test]
+    fn a_second_brings_what_was_granted_and_the_burst_a_tenth_of_it() {
+        let mut bucket = bucket(100);
+        assert_eq!(bucket.take(at(0), 1_000), 10);
+        let granted: u32 = (1..=1_000).map(|millis| bucket.take(at(millis), 1_000)).sum();
+        assert_eq!(granted, 100);
+        assert_eq!(bucket.available(at(60_000)), 10);
+    }
+
+    #[test]
+    fn a_small_budget_still_moves() {
+        let mut bucket = bucket(1);
+        assert_eq!(bucket.take(at(0), 5), 1);
+        assert_eq!(bucket.next_at(at(0)), Some(at(1_000)));
+        assert_eq!(bucket.take(at(999), 5), 0);
+        assert_eq!(bucket.next_at(at(1_000)), None);
+        assert_eq!(bucket.take(at(1_000), 5), 1);
+    }
+
+    #[test]
+    fn at_next_at_there_is_a_token() {
+        for per_second in [1, 3, 7, 10, 99, 1_000, u32::MAX] {
+            let mut bucket = bucket(per_second);
+            bucket.take(at(0), u32::MAX);
+            bucket.pause_until(at(20));
+            let next_at = bucket.next_at(at(1)).unwrap();
+            assert!(next_at >= at(20) && bucket.available(next_at) > 0, "{per_second}");
+        }
+    }
+
+    #[test]
+    fn a_volley_of_429_pauses_and_halves_once_and_the_rate_grows_back() {
+        let mut bucket = bucket(100);
+        bucket.take(at(0), 10);
+        for _ in 0..64 {
+            bucket.pause_until(at(1_000));
+        }
+        assert_eq!((bucket.available(at(999)), bucket.rate(at(999))), (0, Some(50)));
+        assert_eq!(bucket.next_at(at(10)), Some(at(1_000)));
+        assert_eq!(bucket.take(at(1_000), 100), 5);
+        bucket.pause_until(at(2_000));
+        assert_eq!(bucket.rate(at(2_000)), Some(25));
+        assert_eq!(bucket.rate(at(3_500)), Some(30));
+        assert_eq!(bucket.rate(at(17_000)), Some(100));
+        assert_eq!(bucket.rate(at(900_000)), Some(100));
+    }
+
+    #[test]
+    fn a_clock_set_back_or_forth_grants_no_flood_and_ends_every_pause() {
+        let day = 86_400_000;
+        let mut bucket = bucket(100);
+        bucket.take(at(0), 10);
+        bucket.pause_until(at(1_000));
+        assert_eq!(bucket.take(at(-day), 100), 0);
+        assert_eq!(bucket.next_at(at(-day)), Some(at(-day + 1_000)));
+        assert!(bucket.take(at(-day + 1_000), 100) <= 10);
+        assert!(bucket.take(at(365 * day), 1_000) <= 10);
+        assert_eq!(bucket.take(at(-365 * day), 1_000), 0);
+        assert!(bucket.available(Instant::MAX_UTC) <= 10);
+        assert!(bucket.available(Instant::MIN_UTC) <= 10);
+    }
+
+    #[test]
+    fn without_a_limit_only_a_pause_holds() {
+        let mut bucket = TokenBucket::new(None);
+        assert_eq!(bucket.take(at(0), 7_000_000), 7_000_000);
+        bucket.pause_until(at(50));
+        assert_eq!((bucket.take(at(49), 3), bucket.next_at(at(49))), (0, Some(at(50))));
+        assert_eq!((bucket.take(at(50), 3), bucket.next_at(at(50)), bucket.rate(at(50))), (3, None, None));
+    }
+
+    #[test]
+    fn unused_tokens_come_back_but_never_above_the_burst() {
+        let mut bucket = bucket(50);
+        assert_eq!(bucket.take(at(0), 4), 4);
+        bucket.give_back(3);
+        assert_eq!(bucket.available(at(0)), 4);
+        bucket.give_back(u32::MAX);
+        assert_eq!(bucket.available(at(0)), 5);
+    }
+}

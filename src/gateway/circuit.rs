@@ -199,3 +199,122 @@ impl fmt::Display for Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::clock::instant_from_micros;
+
+    const REFUSED: Failure = Failure::OurFault { status: 401 };
+
+    fn at(seconds: i64) -> Instant {
+        instant_from_micros((1_800_000_000 + seconds) * 1_000_000)
+    }
+
+    /// Opens after three failures, probes after 30 s, or 600 s after a refusal.
+    fn circuit() -> Circuit {
+        Circuit::new(&config::Circuit {
+            failures: NonZeroU32::new(3).unwrap(),
+            probe_after: Duration::from_secs(30),
+            probe_after_refusal: Duration::from_secs(600),
+        })
+    }
+
+    fn opened_by(failure: Failure) -> Circuit {
+        let mut circuit = circuit();
+        for _ in 0..3 {
+            circuit.on_failure(at(0), failure);
+        }
+        circuit
+    }
+
+    #[test]
+    fn only_failures_in_a_row_open_it() {
+        let mut circuit = circuit();
+        for second in 0..10 {
+            circuit.on_failure(at(second), Failure::ServerTrouble);
+            circuit.on_failure(at(second), Failure::ServerTrouble);
+            circuit.note(at(second), Signal::Nothing);
+            assert_eq!(circuit.allows(at(second)), Permit::All);
+            circuit.on_success(at(second));
+        }
+        for _ in 0..3 {
+            circuit.on_failure(at(10), Failure::ServerTrouble);
+        }
+        let cause = Cause::ServerTrouble { failures: 3 };
+        assert_eq!(circuit.state(), &State::Open { since: at(10), probe_at: at(40), cause });
+        assert_eq!(circuit.allows(at(39)), Permit::None);
+    }
+
+    #[test]
+    fn one_probe_goes_at_a_time_and_its_success_closes() {
+        let mut circuit = opened_by(Failure::ServerTrouble);
+        assert_eq!(circuit.allows(at(30)), Permit::Probe);
+        assert_eq!(circuit.allows(at(30)), Permit::None);
+        circuit.on_success(at(31));
+        assert_eq!(circuit.allows(at(31)), Permit::All);
+    }
+
+    #[test]
+    fn a_failed_probe_waits_again_and_keeps_the_beginning() {
+        let mut circuit = opened_by(Failure::ServerTrouble);
+        assert_eq!(circuit.allows(at(30)), Permit::Probe);
+        circuit.on_failure(at(32), Failure::ServerTrouble);
+        let cause = Cause::ServerTrouble { failures: 4 };
+        assert_eq!(circuit.state(), &State::Open { since: at(0), probe_at: at(62), cause });
+    }
+
+    #[test]
+    fn a_probe_that_never_reports_does_not_hold_the_circuit_open_for_ever() {
+        let mut circuit = opened_by(Failure::ServerTrouble);
+        assert_eq!(circuit.allows(at(30)), Permit::Probe);
+        assert_eq!(circuit.allows(at(59)), Permit::None);
+        assert_eq!(circuit.allows(at(60)), Permit::Probe);
+    }
+
+    #[test]
+    fn a_refused_key_opens_at_once_for_longer_and_says_what_to_do() {
+        let mut circuit = circuit();
+        circuit.on_failure(at(0), REFUSED);
+        assert_eq!(circuit.allows(at(599)), Permit::None);
+        let State::Open { cause, .. } = circuit.state() else { panic!("open") };
+        assert!(cause.to_string().contains("check the secret key"));
+        assert_eq!(circuit.allows(at(600)), Permit::Probe);
+    }
+
+    #[test]
+    fn a_refusal_while_open_names_the_other_remedy() {
+        let mut circuit = opened_by(Failure::ServerTrouble);
+        circuit.on_failure(at(5), Failure::OurFault { status: 403 });
+        let cause = Cause::OurFault { status: 403 };
+        assert_eq!(circuit.state(), &State::Open { since: at(0), probe_at: at(605), cause });
+        circuit.on_failure(at(6), Failure::ServerTrouble);
+        assert_eq!(circuit.state(), &State::Open { since: at(0), probe_at: at(605), cause });
+    }
+
+    #[test]
+    fn server_trouble_after_a_refusal_stays_open() {
+        let mut circuit = opened_by(REFUSED);
+        assert_eq!(circuit.allows(at(600)), Permit::Probe);
+        circuit.on_failure(at(601), Failure::ServerTrouble);
+        assert_eq!(circuit.allows(at(602)), Permit::None);
+    }
+
+    #[test]
+    fn a_late_answer_from_before_does_not_close_it() {
+        let mut circuit = opened_by(REFUSED);
+        circuit.on_success(at(1));
+        assert_eq!(circuit.allows(at(1)), Permit::None);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_hold_it_open_for_longer_than_its_wait() {
+        let mut circuit = opened_by(Failure::ServerTrouble);
+        assert_eq!(circuit.allows(at(-86_400)), Permit::None);
+        assert_eq!(circuit.allows(at(-86_400 + 30)), Permit::Probe);
+        assert_eq!(circuit.allows(at(-172_800)), Permit::None);
+        assert_eq!(circuit.allows(at(-172_800 + 30)), Permit::Probe);
+    }
+}

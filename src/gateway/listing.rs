@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::outcome::{LookUpOutcome, Read, Reason, read};
 use super::payment::Payment;
 use super::transport::{Lost, Reply};
-use super::wire::PageAnswer;
+use super::wire::{self, PageAnswer};
 
 /// The largest page the gateway gives.
 pub(super) const PAGE_SIZE: usize = 100;
@@ -56,7 +56,7 @@ impl<'a> Listing<'a> {
 
     /// Whether the list is whole now.
     fn append(&mut self, reply: &Reply) -> Result<bool, Reason> {
-        let page: PageAnswer = serde_json::from_slice(&reply.body).map_err(|_| Reason::Unreadable(reply.status))?;
+        let page: PageAnswer = wire::parse(&reply.body).ok_or(Reason::Unreadable(reply.status))?;
         let total = usize::try_from(page.total_count).unwrap_or(usize::MAX);
         if total > MOST_PAYMENTS {
             return Err(Reason::List("it is longer than any period's payments can be"));
@@ -67,7 +67,8 @@ impl<'a> Listing<'a> {
         if page.data.len() != (total - self.payments.len()).min(PAGE_SIZE) {
             return Err(Reason::List("a page does not hold as many payments as it should"));
         }
-        for answer in page.data {
+        for entry in page.data {
+            let answer = wire::object(entry).ok_or(Reason::List("an entry is no payment"))?;
             let payment =
                 Payment::from_wire(answer, reply.request_id.clone()).ok_or(Reason::List("an entry has no id"))?;
             // A missing reference is let pass: the entry may be ours, and what it lacks is seen when it is compared.

@@ -4,7 +4,7 @@
 use super::circuit::{Failure, Signal};
 use super::payment::bounded;
 use super::transport::{Lost, Reply};
-use super::wire::{ErrorAnswer, PaymentAnswer};
+use super::wire::{ErrorAnswer, PaymentAnswer, parse};
 
 pub use super::payment::{DeclineCode, Expected, Payment, PaymentStatus, differences};
 
@@ -297,14 +297,14 @@ impl Reason {
 }
 
 fn payment_in(reply: &Reply) -> Result<Payment, Reason> {
-    let answer: PaymentAnswer = serde_json::from_slice(&reply.body).map_err(|_| Reason::Unreadable(reply.status))?;
+    let answer = parse::<PaymentAnswer>(&reply.body).ok_or(Reason::Unreadable(reply.status))?;
     Payment::from_wire(answer, reply.request_id.clone()).ok_or(Reason::NoId(reply.status))
 }
 
 /// The error codes and the request id. Only words of the gateway's own kind are kept: what else stands in an error's body may
 /// echo the request, and with it the customer.
 fn refusal(reply: Reply) -> (Vec<String>, Option<String>) {
-    let answer: ErrorAnswer = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let answer: ErrorAnswer = parse(&reply.body).unwrap_or_default();
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-');
     let codes = answer.error_codes.unwrap_or_default().into_iter().map(|code| code.0);
     let kept = codes.filter(|code| (1..=64).contains(&code.len()) && code.bytes().all(word)).take(20).collect();

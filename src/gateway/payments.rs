@@ -8,7 +8,7 @@ use super::listing::{self, Listing, PAGE_SIZE};
 use super::outcome::{self, LookOutcome, LookUpOutcome, PostOutcome, Read, Reason};
 use super::payment::{DeclineCode, Expected, PaymentStatus, decline_code, is_id};
 use super::transport::{Lost, Method, Reply, Request, Transport};
-use super::wire::ActionAnswer;
+use super::wire::{ActionAnswer, object};
 
 pub use super::body::{Customer, FirstPayment, FrozenBody, LaterPayment, NotABody, Order, Os, Terminal, digest};
 
@@ -79,9 +79,9 @@ impl Client {
             return Codes::Unread(Reason::BadId);
         }
         match outcome::read(self.get(format!("/payments/{id}/actions")).await) {
-            Read::Whole(reply) => match serde_json::from_slice::<Vec<ActionAnswer>>(&reply.body) {
-                Ok(actions) => Codes::Read(decline_code(actions)),
-                Err(_) => Codes::Unread(Reason::Unreadable(reply.status)),
+            Read::Whole(reply) => match actions_in(&reply) {
+                Some(actions) => Codes::Read(decline_code(actions)),
+                None => Codes::Unread(Reason::Unreadable(reply.status)),
             },
             Read::NotFound => Codes::Unread(Reason::Status(404)),
             Read::OurFault { status } => Codes::Unread(Reason::Status(status)),
@@ -119,6 +119,12 @@ impl Client {
             .exchange(Request { method: Method::Get, path, authorization, idempotency_key: None, body: None })
             .await
     }
+}
+
+/// Every entry or none: an odd one may be the very decline that is asked for.
+fn actions_in(reply: &Reply) -> Option<Vec<ActionAnswer>> {
+    let entries: Vec<serde_json::Value> = serde_json::from_slice(&reply.body).ok()?;
+    entries.into_iter().map(object).collect()
 }
 
 impl std::fmt::Debug for Client {

@@ -141,22 +141,22 @@ pub struct PaymentAnswer {
     #[serde(deserialize_with = "lenient")]
     pub response_summary: Option<String>,
     /// What was charged.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "part")]
     pub source: Option<SourceAnswer>,
     /// The authoritative money figures.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "part")]
     pub balances: Option<Balances>,
     /// What the wallet's side said.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "part")]
     pub processing: Option<ProcessingAnswer>,
     /// Present where the gateway retries by itself.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "part")]
     pub retry: Option<Retry>,
     /// Ours; values come back as text, whatever was sent, or as what was sent.
     #[serde(deserialize_with = "lenient")]
     pub metadata: Option<BTreeMap<String, Value>>,
     /// Where the customer is to be sent.
-    #[serde(rename = "_links", deserialize_with = "lenient")]
+    #[serde(rename = "_links", deserialize_with = "part")]
     pub links: Option<Links>,
 }
 
@@ -210,7 +210,7 @@ pub struct Retry {
 #[serde(default)]
 pub struct Links {
     /// The wallet's page, where the customer must act.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "part")]
     pub redirect: Option<Link>,
 }
 
@@ -244,13 +244,13 @@ pub struct ActionAnswer {
     pub response_summary: Option<String>,
 }
 
-/// One page of `GET /payments?reference=`. Its entries are read one by one by the caller, so that one odd entry is seen as such.
+/// One page of `GET /payments?reference=`. Nothing is lenient here: absence is concluded from it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PageAnswer {
     /// Of all pages together.
     pub total_count: u64,
-    /// Newest first.
-    pub data: Vec<PaymentAnswer>,
+    /// Newest first; each to be read by [`object`] as a [`PaymentAnswer`].
+    pub data: Vec<Value>,
 }
 
 /// An error.
@@ -286,6 +286,20 @@ impl<'de> Deserialize<'de> for Scalar {
         let value = Value::deserialize(deserializer)?;
         Scalar::from_value(&value).ok_or_else(|| serde::de::Error::custom("neither text nor number nor boolean"))
     }
+}
+
+/// Reads a body that must be a JSON object. The check is needed because serde reads a list into a struct too, field by field.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    object(serde_json::from_slice(body).ok()?)
+}
+
+/// Reads a value that must be a JSON object.
+pub fn object<T: DeserializeOwned>(value: Value) -> Option<T> {
+    if value.is_object() { serde_json::from_value(value).ok() } else { None }
+}
+
+fn part<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(object(Value::deserialize(deserializer)?))
 }
 
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
