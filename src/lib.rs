@@ -15,6 +15,7 @@ pub mod chance;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod gateway;
 pub mod interfaces;
 pub mod sandbox;

@@ -87,7 +87,9 @@ pub(super) fn plans(section: Section, rules: &PlanRules) -> BTreeMap<String, Pla
             price: price(&mut plan, rules),
             interval: Interval::new(
                 plan.choice("interval", &units),
-                optional(&mut plan, "interval_count", std::num::NonZeroU32::MIN, |plan| plan.count("interval_count", 366)),
+                optional(&mut plan, "interval_count", std::num::NonZeroU32::MIN, |plan| {
+                    plan.count("interval_count", 366)
+                }),
             ),
             billing_hour: hour(&mut plan, "billing_hour"),
             description: plan.text("description", "1 to 100 characters, none of them a control character", |text| {

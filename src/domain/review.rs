@@ -69,7 +69,9 @@ impl ReviewReason {
             ReviewReason::CatchUpHeld => "decide whether the held periods are billed",
             ReviewReason::OverLimit => "check the plan's price, or raise limits.largest_charge_minor",
             ReviewReason::BodyChanged => "restore the customer's row from a backup; nothing was sent again",
-            ReviewReason::Contradiction => "compare the payment at the gateway with the charge and its journal; nothing was changed",
+            ReviewReason::Contradiction => {
+                "compare the payment at the gateway with the charge and its journal; nothing was changed"
+            }
             ReviewReason::Calendar => "check the subscription's anchor and zone, and that tzdata is installed",
         }
     }

@@ -8,9 +8,7 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::calendar::Zone;
 use crate::domain::money::{Currency, Money};
 use crate::engine::desk::{Attempt, Charge, Desk, DunningCase, Notes, Source, Subscription};
-use crate::store::changes::{
-    AttemptChange, CaseChange, ChargeChange, Changes, SourceChange, SubscriptionChange,
-};
+use crate::store::changes::{AttemptChange, CaseChange, Changes, ChargeChange, SourceChange, SubscriptionChange};
 use crate::store::situations::SituationRow;
 use crate::store::{StoreError, parse};
 

@@ -5,6 +5,8 @@ mod answer;
 mod send;
 mod unknown;
 
+pub(super) use unknown::ABSENT;
+
 use chrono::TimeDelta;
 
 use crate::domain::attempt::{AttemptEvent, AttemptState};

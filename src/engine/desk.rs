@@ -148,7 +148,11 @@ impl Desk {
         now: Instant,
     ) -> Result<(), IllegalEvent> {
         let Some(attempt) = self.charge.attempts.iter_mut().find(|it| it.id == id) else {
-            return Err(IllegalEvent { machine: "charge", state: self.charge.state.as_str(), event: format!("find attempt {id}") });
+            return Err(IllegalEvent {
+                machine: "charge",
+                state: self.charge.state.as_str(),
+                event: format!("find attempt {id}"),
+            });
         };
         let was = attempt.state;
         let state = was.after(event)?;
@@ -238,7 +242,14 @@ impl Desk {
         self.review(context, ReviewReason::Contradiction, subject, None, illegal.to_string());
     }
 
-    fn note(&mut self, act: &'static str, n: Option<i64>, was: &'static str, now: &'static str, detail: Option<String>) {
+    fn note(
+        &mut self,
+        act: &'static str,
+        n: Option<i64>,
+        was: &'static str,
+        now: &'static str,
+        detail: Option<String>,
+    ) {
         self.notes.journal.push(Entry {
             act,
             subscription_id: Some(self.subscription.id),

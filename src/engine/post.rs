@@ -28,9 +28,8 @@ impl Cleared {
     /// Sends it, once. None: it was not sent, and nothing is claimed of it; its row is looked up when its lease is over.
     pub(super) async fn post(self, engine: Engine) -> Option<Observation> {
         let row = self.row;
-        let seen = |seen| {
-            Some(Observation { attempt_id: row.id, charge_id: row.charge_id, epoch: row.lease_epoch, seen })
-        };
+        let seen =
+            |seen| Some(Observation { attempt_id: row.id, charge_id: row.charge_id, epoch: row.lease_epoch, seen });
         let waited = engine.clock.since_boot().saturating_sub(self.committed);
         if waited > engine.rules.protocol.send_within {
             tracing::warn!(attempt.id = row.id, waited_seconds = waited.as_secs(), "this process was frozen; not sent");

@@ -1,6 +1,8 @@
 //! The one path by which an outcome, from whichever door, reaches attempt, charge, subscription, source and journal: read the
 //! situation, decide, write, in one transaction. A repeated outcome changes nothing.
 
+use std::collections::BTreeMap;
+
 use crate::engine::books::{Books, Decided};
 use crate::engine::decide::decide;
 use crate::engine::desk::Context;
@@ -18,6 +20,8 @@ pub(super) struct Settled {
     pub cleared: Vec<Cleared>,
     /// Attempts that must be looked up before they may be sent, with their references.
     pub look_first: Vec<(i64, String)>,
+    /// Charge and fencing token of the rows that were leased in the same transaction.
+    pub epochs: BTreeMap<i64, (i64, i64)>,
     /// Sends granted and not used.
     pub unused: u32,
 }
@@ -47,9 +51,14 @@ impl Engine {
         let mut context = Context { rules: &self.rules, now, allowance, chance: &self.chance };
         let Decided { changes, cleared, look_first } = decide_all(rows, observations, &mut context);
         let unused = context.allowance;
-        let looks_soon = changes.attempts.iter().any(|it| it.state.is_on_the_wire() && it.next_at.is_some_and(|at| at <= now));
+        let looks_soon =
+            changes.attempts.iter().any(|it| it.state.is_on_the_wire() && it.next_at.is_some_and(|at| at <= now));
         for opened in tx.apply(changes, &self.node, now).await? {
-            tracing::error!(review.id = opened.public_id, review.reason = opened.reason, "a person must look: dues review show");
+            tracing::error!(
+                review.id = opened.public_id,
+                review.reason = opened.reason,
+                "a person must look: dues review show"
+            );
             self.bells.review.notify_one();
         }
         let sendables = if cleared.is_empty() { Vec::new() } else { tx.sendables(cleared).await? };
@@ -63,6 +72,7 @@ impl Engine {
         Ok(Settled {
             cleared: sendables.into_iter().map(clear).collect(),
             look_first: references.into_iter().map(|row| (row.id, row.reference)).collect(),
+            epochs: BTreeMap::new(),
             unused,
         })
     }

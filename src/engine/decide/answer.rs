@@ -35,9 +35,10 @@ pub(super) fn seen(
         return pend(desk, context, id, payment);
     }
     match &payment.status {
-        PaymentStatus::Pending | PaymentStatus::Authorized | PaymentStatus::RetryScheduled | PaymentStatus::Other(_) => {
-            pend(desk, context, id, payment)
-        }
+        PaymentStatus::Pending
+        | PaymentStatus::Authorized
+        | PaymentStatus::RetryScheduled
+        | PaymentStatus::Other(_) => pend(desk, context, id, payment),
         PaymentStatus::Captured | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded => {
             capture(desk, context, id, payment)
         }
@@ -231,8 +232,10 @@ fn paid_subscription(desk: &mut Desk, context: &mut Context<'_>, payment: &Payme
 
 /// More than one payment of this period took money, or may: the one that counts stays, the other is for a person to refund.
 pub(super) fn double(desk: &mut Desk, context: &mut Context<'_>, payment: &Payment) -> Result<(), IllegalEvent> {
-    let evidence =
-        format!("{} stands beside another payment of {}: one of them is to be refunded", payment.id, desk.charge.reference);
+    let evidence = format!(
+        "{} stands beside another payment of {}: one of them is to be refunded",
+        payment.id, desk.charge.reference
+    );
     desk.review(context, ReviewReason::Double, payment.id.clone(), Some(&payment.id), evidence);
     Ok(())
 }
@@ -253,7 +256,8 @@ fn end(
     if !was.is_live() && !matches!(was, AttemptState::Absent | AttemptState::Rejected) {
         return Ok(());
     }
-    let code = payment.response_code.clone().or_else(|| payment.partner_code.clone()).unwrap_or_else(|| "no code".to_owned());
+    let code =
+        payment.response_code.clone().or_else(|| payment.partner_code.clone()).unwrap_or_else(|| "no code".to_owned());
     desk.move_attempt(id, event, Some(format!("{} {code} {class}", payment.id)), now)?;
     if let Some(attempt) = desk.attempt_mut(id) {
         attempt.payment_id = Some(payment.id.clone());
@@ -385,10 +389,8 @@ fn name_source(desk: &mut Desk, gateway_source_id: &str, state: SourceState) {
 /// Keeps what the gateway showed of a payment, of whichever attempt.
 pub(super) fn keep(desk: &mut Desk, id: i64, payment: &Payment, class: Option<DeclineClass>) {
     let attempt = desk.attempt(id);
-    let took = matches!(
-        payment.status,
-        PaymentStatus::Captured | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded
-    );
+    let took =
+        matches!(payment.status, PaymentStatus::Captured | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded);
     let captured = payment.captured_minor.or_else(|| took.then_some(payment.amount_minor).flatten());
     desk.notes.payments.push(PaymentChange {
         gateway_payment_id: payment.id.clone(),

@@ -108,7 +108,10 @@ fn is_open(payment: &Payment) -> bool {
     payment.retry_scheduled
         || matches!(
             payment.status,
-            PaymentStatus::Pending | PaymentStatus::Authorized | PaymentStatus::RetryScheduled | PaymentStatus::Other(_)
+            PaymentStatus::Pending
+                | PaymentStatus::Authorized
+                | PaymentStatus::RetryScheduled
+                | PaymentStatus::Other(_)
         )
 }
 

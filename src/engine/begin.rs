@@ -1,0 +1,200 @@
+//! `begin`: enters a subscription whose first payment the customer approves in the wallet. The first payment is the attempt of
+//! period 0, by the same protocol as every other: the intent is committed, then sent, then followed to its end.
+
+use chrono::NaiveDate;
+
+use crate::clock::Instant;
+use crate::domain::calendar::{Schedule, Segment, Zone, local_date};
+use crate::domain::charge::ChargeState;
+use crate::domain::id::{ChargeId, SubscriptionId};
+use crate::domain::subscription::SubscriptionState;
+use crate::engine::intent::Owed;
+use crate::engine::{Engine, EngineError};
+use crate::gateway::payments::Terminal;
+use crate::row;
+use crate::store::StoreError;
+use crate::store::charges::NewCharge;
+use crate::store::customers::NewCustomer;
+use crate::store::db::Statement;
+use crate::store::journal::Entry;
+use crate::store::subscriptions::NewSubscription;
+
+/// What a new subscription is made of.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// The merchant's own reference.
+    pub reference: String,
+    /// The plan's name.
+    pub plan: String,
+    /// Who pays.
+    pub customer: NewCustomer,
+    /// The customer's time zone.
+    pub zone: Zone,
+    /// The first day of period 0; today there where none is given.
+    pub anchor_on: Option<NaiveDate>,
+    /// Where the customer approves.
+    pub terminal: Terminal,
+}
+
+/// A subscription that waits for its first payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The subscription.
+    pub subscription_id: i64,
+    /// Its shown id.
+    pub public_id: SubscriptionId,
+    /// Period 0.
+    pub charge_id: i64,
+}
+
+/// Why a subscription was not begun.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// The plan is not in the books.
+    #[error("there is no plan {name:?}; the config has: {known}")]
+    NoPlan {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The reference is taken.
+    #[error("there is a subscription {reference:?} already; see `dues subscription show {reference}`")]
+    Taken {
+        /// The merchant's own reference.
+        reference: String,
+    },
+    /// The calendar has no such date.
+    #[error("its first period cannot be dated")]
+    Calendar(#[from] crate::domain::calendar::CalendarError),
+    /// The books.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+row! {
+    /// How a first payment stands.
+    pub FirstPaymentRow {
+        /// The subscription's state.
+        subscription_state: String,
+        /// The charge's state.
+        charge_state: String,
+        /// The attempt's state.
+        attempt_state: String,
+        /// Where the customer approves it.
+        redirect_url: Option<String>,
+        /// Why it was declined.
+        response_code: Option<String>,
+    }
+}
+
+impl Engine {
+    /// Enters the subscription and the intent of its first payment.
+    ///
+    /// # Errors
+    /// [`BeginError`].
+    pub async fn begin(&self, beginning: &Beginning) -> Result<Begun, BeginError> {
+        let Some(stored) = self.rules.plan_named(&beginning.plan) else {
+            let known = self.rules.plan_names().collect::<Vec<_>>().join(", ");
+            return Err(BeginError::NoPlan { name: beginning.plan.clone(), known });
+        };
+        let now = self.clock.now();
+        let anchor_on = beginning.anchor_on.unwrap_or_else(|| local_date(&beginning.zone, now));
+        let segment = Segment {
+            first_index: 0,
+            anchor_on,
+            hour: stored.plan.billing_hour,
+            zone: beginning.zone.clone(),
+            interval: stored.plan.interval,
+        };
+        let period = Schedule::new(vec![segment.clone()])?.period(0)?;
+        let new = NewSubscription {
+            public_id: SubscriptionId::new(now, self.chance.ten_bytes()),
+            reference: beginning.reference.clone(),
+            customer_id: 0,
+            source_id: None,
+            state: SubscriptionState::Incomplete,
+            plan_id: stored.id,
+            segment,
+            next_index: 1,
+            next_charge_at: period.end_at,
+            first_payment_id: None,
+        };
+        let public_id = new.public_id;
+        let charge = NewCharge {
+            public_id: ChargeId::new(now, self.chance.ten_bytes()),
+            subscription_id: 0,
+            period_index: 0,
+            period_start_at: period.start_at,
+            period_end_at: period.end_at,
+            plan_id: stored.id,
+            reference: self.rules.ledger.reference(&beginning.reference, 0),
+            amount: stored.plan.price,
+            state: ChargeState::Due,
+            reason: None,
+        };
+        let entered = self.enter(beginning, new, charge, now).await.map_err(EngineError::of("begin"))?;
+        let (subscription_id, charge_id) =
+            entered.ok_or_else(|| BeginError::Taken { reference: beginning.reference.clone() })?;
+        self.bells.collect.notify_one();
+        Ok(Begun { subscription_id, public_id, charge_id })
+    }
+
+    async fn enter(
+        &self,
+        beginning: &Beginning,
+        mut new: NewSubscription,
+        mut charge: NewCharge,
+        now: Instant,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let mut tx = self.store.begin("begin").await?;
+        let customer = &beginning.customer;
+        let customers = tx.know_customers(std::slice::from_ref(customer), now).await?;
+        new.customer_id = customers.get(&customer.reference).copied().unwrap_or_default();
+        let entered = tx.enter_subscriptions(std::slice::from_ref(&new), now).await?;
+        let Some(subscription_id) = entered.get(&new.reference).copied() else { return Ok(None) };
+        charge.subscription_id = subscription_id;
+        let opened = tx.open_charges(std::slice::from_ref(&charge), now).await?;
+        let Some(charge_id) = opened.values().next().copied() else { return Ok(None) };
+        let owed = Owed {
+            charge_id,
+            subscription_reference: &new.reference,
+            period_index: 0,
+            reference: &charge.reference,
+            amount_minor: charge.amount.amount_minor,
+            currency: charge.amount.currency,
+            plan_name: &beginning.plan,
+            description: self.rules.plan(new.plan_id).map_or("", |it| &it.plan.description),
+            customer_id: new.customer_id,
+            customer_name: customer.name.as_deref(),
+            customer_email: customer.email.as_deref(),
+            country: &customer.country,
+        };
+        tx.create_attempts(&[owed.first(&self.rules, beginning.terminal, 1, now)], now).await?;
+        let begun = Entry {
+            act: "subscription",
+            subscription_id: Some(subscription_id),
+            charge_id: Some(charge_id),
+            now: Some(new.state.as_str()),
+            ..Entry::default()
+        };
+        tx.write_journal(&self.node, now, &[begun]).await?;
+        tx.commit().await?;
+        Ok(Some((subscription_id, charge_id)))
+    }
+
+    /// How the first payment of a charge stands.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn first_payment(&self, charge_id: i64) -> Result<FirstPaymentRow, EngineError> {
+        let statement = Statement::new(
+            "SELECT s.state AS subscription_state, c.state AS charge_state, a.state AS attempt_state, p.redirect_url, \
+             p.response_code FROM charges c JOIN subscriptions s ON s.id = c.subscription_id \
+             JOIN attempts a ON a.charge_id = c.id LEFT JOIN payments p ON p.attempt_id = a.id \
+             WHERE c.id = $1 ORDER BY a.n DESC LIMIT 1",
+        )
+        .bind(charge_id);
+        self.store.read_one(statement).await.map_err(EngineError::of("begin"))
+    }
+}

@@ -1,0 +1,276 @@
+//! `bill`: opens a charge and its first attempt for each period that has begun, and moves each subscription on to its next period.
+//! Everything of a set is one transaction, so a period is either opened and passed, or neither.
+
+use chrono::TimeDelta;
+
+use crate::clock::Instant;
+use crate::domain::calendar::{CalendarError, Period};
+use crate::domain::catch_up::Decision;
+use crate::domain::charge::{ChargeState, SkipReason};
+use crate::domain::id::{ChargeId, ReviewId};
+use crate::domain::review::ReviewReason;
+use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
+use crate::engine::intent::Owed;
+use crate::engine::rules::delta;
+use crate::engine::{Engine, EngineError, Tick};
+use crate::store::charges::NewCharge;
+use crate::store::journal::Entry;
+use crate::store::plans::StoredPlan;
+use crate::store::reviews::NewReview;
+use crate::store::subscriptions::{Advance, DueRow, StoredSchedule};
+use crate::store::{StoreError, parse};
+
+/// Periods of one subscription that are opened at once; more than any catch-up has, so that the rule sees all of them.
+const PERIODS_AT_ONCE: usize = 5_000;
+/// How often bill looks whether a predecessor's outcome has come.
+const PREDECESSOR_LOOK: TimeDelta = TimeDelta::minutes(10);
+/// When bill looks again at a subscription whose dates cannot be computed.
+const AFTER_CALENDAR_FAULT: TimeDelta = TimeDelta::days(1);
+
+/// What bill does about one set of subscriptions.
+#[derive(Debug, Default)]
+struct Plan {
+    openings: Vec<Opening>,
+    advances: Vec<Advance>,
+    reviews: Vec<NewReview>,
+    journal: Vec<Entry>,
+}
+
+/// A period that gets its row.
+#[derive(Debug)]
+struct Opening {
+    /// Place of its subscription in the set.
+    due: usize,
+    charge: NewCharge,
+    /// When its attempt is sent; none where it is not billed.
+    send_at: Option<Instant>,
+}
+
+impl Engine {
+    /// Opens what has begun, one batch of subscriptions.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn bill(&self) -> Result<Tick, EngineError> {
+        let (looked_at, opened) = self.open_periods().await.map_err(EngineError::of("bill"))?;
+        if opened > 0 {
+            self.bells.collect.notify_one();
+        }
+        let full = usize::try_from(self.rules.engine.batch.get()).is_ok_and(|batch| looked_at == batch);
+        Ok(Tick { done: looked_at, more: full, wake_at: None })
+    }
+
+    async fn open_periods(&self) -> Result<(usize, usize), StoreError> {
+        let mut tx = self.store.begin("bill").await?;
+        // A period begins when both the database's clock and ours say so.
+        let now = tx.now().await?.min(self.clock.now());
+        let due = tx.subscriptions_to_bill(now, self.rules.engine.batch.get()).await?;
+        if due.is_empty() {
+            tx.commit().await?;
+            return Ok((0, 0));
+        }
+        let schedules = tx.schedules(due.iter().map(|row| row.id).collect()).await?;
+        let mut plan = Plan::default();
+        for (place, row) in due.iter().enumerate() {
+            let schedule = schedules.get(&row.id);
+            self.plan_one(&mut plan, place, row, schedule, now)?;
+        }
+        let Plan { openings, advances, reviews, mut journal } = plan;
+        let new: Vec<NewCharge> = openings.iter().map(|opening| opening.charge.clone()).collect();
+        let ids = if new.is_empty() { Default::default() } else { tx.open_charges(&new, now).await? };
+        let mut attempts = Vec::new();
+        for opening in &openings {
+            let charge = &opening.charge;
+            let charge_id = ids.get(&charge.public_id.to_string()).copied();
+            journal.push(Entry {
+                act: "charge",
+                subscription_id: Some(charge.subscription_id),
+                charge_id,
+                now: Some(charge.state.as_str()),
+                detail: charge.reason.map(str::to_owned),
+                ..Entry::default()
+            });
+            let (Some(send_at), Some(charge_id)) = (opening.send_at, charge_id) else { continue };
+            let row = &due[opening.due];
+            let Some(source) = &row.gateway_source_id else { continue };
+            let Some(StoredPlan { name, plan, .. }) = self.rules.plan(charge.plan_id) else { continue };
+            let owed = Owed {
+                charge_id,
+                subscription_reference: &row.reference,
+                period_index: charge.period_index,
+                reference: &charge.reference,
+                amount_minor: charge.amount.amount_minor,
+                currency: charge.amount.currency,
+                plan_name: name,
+                description: &plan.description,
+                customer_id: row.customer_id,
+                customer_name: row.customer_name.as_deref(),
+                customer_email: row.customer_email.as_deref(),
+                country: &row.country,
+            };
+            attempts.push(owed.later(&self.rules, source, 1, send_at));
+        }
+        if !attempts.is_empty() {
+            tx.create_attempts(&attempts, now).await?;
+        }
+        tx.advance_subscriptions(&advances).await?;
+        tx.write_journal(&self.node, now, &journal).await?;
+        for opened in tx.open_reviews(&reviews, now).await? {
+            tracing::error!(
+                review.id = opened.public_id,
+                review.reason = opened.reason,
+                "a person must look: dues review show"
+            );
+            self.bells.review.notify_one();
+        }
+        tx.commit().await?;
+        Ok((due.len(), openings.len()))
+    }
+
+    fn plan_one(
+        &self,
+        plan: &mut Plan,
+        place: usize,
+        row: &DueRow,
+        schedule: Option<&StoredSchedule>,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let state: SubscriptionState = parse("subscriptions", row.id, "state", &row.state)?;
+        let mut advance = Advance {
+            id: row.id,
+            was: state,
+            state,
+            next_index: row.next_index,
+            next_charge_at: row.next_charge_at,
+            bill_at: row.next_charge_at,
+            ended_at: None,
+        };
+        let planned = match schedule {
+            None => Err("it has no schedule".to_owned()),
+            Some(schedule) => {
+                self.plan_periods(plan, place, row, schedule, &mut advance, now).map_err(|error| error.to_string())
+            }
+        };
+        if let Err(why) = planned {
+            advance.bill_at = now + AFTER_CALENDAR_FAULT;
+            plan.reviews.push(self.review(row, ReviewReason::Calendar, format!("subscription {}", row.id), why, now));
+        }
+        plan.advances.push(advance);
+        Ok(())
+    }
+
+    fn plan_periods(
+        &self,
+        plan: &mut Plan,
+        place: usize,
+        row: &DueRow,
+        schedule: &StoredSchedule,
+        advance: &mut Advance,
+        now: Instant,
+    ) -> Result<(), CalendarError> {
+        // A period whose predecessor is still open waits for it, within limits: nobody is charged twice at once by a late answer.
+        let opens_at = row.next_charge_at + delta(self.rules.engine.predecessor_wait);
+        if row.predecessor_open != 0 && now < opens_at {
+            advance.bill_at = (now + PREDECESSOR_LOOK).min(opens_at);
+            return Ok(());
+        }
+        let mut periods = schedule.schedule.begun_by(row.next_index, now, PERIODS_AT_ONCE)?;
+        let ends = row.cancel_at_index.filter(|index| periods.iter().any(|period| period.index >= *index));
+        if let Some(index) = ends {
+            periods.retain(|period| period.index < index);
+        }
+        let decisions = match advance.state {
+            SubscriptionState::Unpaid | SubscriptionState::Paused => vec![Decision::Skip; periods.len()],
+            _ => {
+                let own =
+                    schedule.plan_of(row.next_index).and_then(|id| self.rules.plan(id)).and_then(|it| it.plan.catch_up);
+                self.rules.catch_up.decide(&periods, row.handed_over_at, own, now)
+            }
+        };
+        let mut held = 0_usize;
+        for (period, decision) in periods.iter().zip(&decisions) {
+            held += usize::from(*decision == Decision::Hold);
+            let Some(opening) = self.opening(place, row, schedule, period, *decision, advance.state, now) else {
+                continue;
+            };
+            plan.openings.push(opening);
+        }
+        if held > 0 {
+            let evidence = format!("{held} periods that fell due together are held back by the catch-up rule");
+            let subject = format!("subscription {} from period {}", row.id, row.next_index);
+            plan.reviews.push(self.review(row, ReviewReason::CatchUpHeld, subject, evidence, now));
+        }
+        if let Some(last) = periods.last() {
+            advance.next_index = last.index + 1;
+            advance.next_charge_at = last.end_at;
+            advance.bill_at = last.end_at;
+        }
+        if ends.is_some() {
+            let was = advance.state;
+            if let Ok(state) = was.after(SubscriptionEvent::Cancel) {
+                advance.state = state;
+                advance.ended_at = Some(now);
+                plan.journal.push(Entry {
+                    act: "subscription",
+                    subscription_id: Some(row.id),
+                    was: Some(was.as_str()),
+                    now: Some(state.as_str()),
+                    detail: Some("at the end of its period".to_owned()),
+                    ..Entry::default()
+                });
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one period with all that its row says")]
+    fn opening(
+        &self,
+        due: usize,
+        row: &DueRow,
+        schedule: &StoredSchedule,
+        period: &Period,
+        decision: Decision,
+        state: SubscriptionState,
+        now: Instant,
+    ) -> Option<Opening> {
+        let stored = schedule.plan_of(period.index).and_then(|id| self.rules.plan(id))?;
+        let (charge_state, reason, send_at) = match decision {
+            Decision::Bill(at) => (ChargeState::Due, None, Some(at)),
+            Decision::Hold => (ChargeState::Held, Some(SkipReason::CatchUp), None),
+            Decision::Skip => {
+                let reason = match state {
+                    SubscriptionState::Unpaid => SkipReason::Unpaid,
+                    SubscriptionState::Paused => SkipReason::Paused,
+                    _ => SkipReason::CatchUp,
+                };
+                (ChargeState::Skipped, Some(reason), None)
+            }
+        };
+        let charge = NewCharge {
+            public_id: ChargeId::new(now, self.chance.ten_bytes()),
+            subscription_id: row.id,
+            period_index: period.index,
+            period_start_at: period.start_at,
+            period_end_at: period.end_at,
+            plan_id: stored.id,
+            reference: self.rules.ledger.reference(&row.reference, period.index),
+            amount: stored.plan.price,
+            state: charge_state,
+            reason: reason.map(SkipReason::as_str),
+        };
+        Some(Opening { due, charge, send_at })
+    }
+
+    fn review(&self, row: &DueRow, reason: ReviewReason, subject: String, evidence: String, now: Instant) -> NewReview {
+        NewReview {
+            public_id: ReviewId::new(now, self.chance.ten_bytes()),
+            reason,
+            subject,
+            subscription_id: Some(row.id),
+            charge_id: None,
+            payment_id: None,
+            evidence,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `cancel`: ends a subscription now or at the end of its period. Cancel wins over everything not yet sent; what is on the wire is
+//! told.
+
+use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
+use crate::domain::word::IllegalEvent;
+use crate::engine::{Engine, EngineError};
+use crate::store::StoreError;
+use crate::store::subscriptions::Ended;
+
+/// What a cancellation came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canceled {
+    /// Its state now.
+    pub state: SubscriptionState,
+    /// Charges that are no longer owed.
+    pub voided: u64,
+    /// Charges whose payment may be on the wire: their outcome is still recorded.
+    pub on_the_wire: u64,
+}
+
+/// Why a subscription was not canceled.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// No such subscription.
+    #[error("there is no subscription {0:?}; `dues subscription list` shows them")]
+    NotFound(String),
+    /// It has ended.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// The books.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Engine {
+    /// Cancels the subscription with this shown id or merchant's reference.
+    ///
+    /// # Errors
+    /// [`CancelError`].
+    pub async fn cancel(
+        &self,
+        name: &str,
+        at_period_end: bool,
+        reason: &str,
+        operator: &str,
+    ) -> Result<Canceled, CancelError> {
+        let of = EngineError::of("cancel");
+        let mut tx = self.store.begin("cancel").await.map_err(EngineError::of("cancel"))?;
+        let work = async {
+            let now = tx.now().await?;
+            let Some((id, was)) = tx.subscription_named(name).await? else { return Ok(None) };
+            let event = SubscriptionEvent::Cancel;
+            let state = match was.after(event) {
+                Ok(state) => state,
+                Err(illegal) => return Ok(Some(Err(illegal))),
+            };
+            if at_period_end {
+                tx.cancel_at_period_end(id, reason, operator, now).await?;
+                tx.commit().await?;
+                return Ok(Some(Ok(Canceled { state: was, voided: 0, on_the_wire: 0 })));
+            }
+            let Ended { voided, on_the_wire } = tx.end_subscription(id, was, state, reason, operator, now).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(Some(Ok(Canceled { state, voided, on_the_wire })))
+        };
+        match work.await.map_err(of)? {
+            None => Err(CancelError::NotFound(name.to_owned())),
+            Some(Err(illegal)) => Err(CancelError::Illegal(illegal)),
+            Some(Ok(canceled)) => Ok(canceled),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `collect`: leases created attempts whose time has come, commits `sending`, posts them, and records the answers.
+
+use crate::engine::flights::Flights;
+use crate::engine::gate::Kind;
+use crate::engine::observation::{Observation, Seen};
+use crate::engine::reconcile::look_up;
+use crate::engine::rules::delta;
+use crate::engine::settle::Settled;
+use crate::engine::{Engine, EngineError, Tick};
+use crate::store::attempts::Lease;
+
+/// The sending side of one daemon. Its requests under way live here between ticks; dropping it is a crash.
+#[derive(Debug)]
+pub struct Collect {
+    engine: Engine,
+    flights: Flights<Option<Observation>>,
+    charge_id: Option<i64>,
+}
+
+impl Collect {
+    /// For every charge.
+    pub fn new(engine: Engine) -> Self {
+        Collect { engine, flights: Flights::new(), charge_id: None }
+    }
+
+    /// For one charge alone: what `dues subscribe` needs.
+    pub fn of_charge(engine: Engine, charge_id: i64) -> Self {
+        Collect { engine, flights: Flights::new(), charge_id: Some(charge_id) }
+    }
+
+    /// Requests under way and answers not yet recorded.
+    pub fn flights(&mut self) -> &mut Flights<Option<Observation>> {
+        &mut self.flights
+    }
+
+    /// Records what has landed, then, unless the daemon is stopping, sends what the budget and the circuit grant.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`]: nothing was sent that is not committed, and answers that could not be recorded are kept.
+    pub async fn tick(&mut self, launch: bool) -> Result<Tick, EngineError> {
+        let recorded = self.record().await?;
+        if !launch {
+            return Ok(Tick { done: recorded, ..Tick::default() });
+        }
+        let engine = self.engine.clone();
+        let settings = &engine.rules.engine;
+        let under_way = u32::try_from(self.flights.len()).unwrap_or(u32::MAX);
+        let places = settings.in_flight.get().saturating_sub(under_way).min(settings.batch.get());
+        // Half a flight at least, so that a set stays a set: answers come one by one, and each frees one place.
+        if places < settings.in_flight.get().min(settings.batch.get()) / 2 {
+            return Ok(Tick { done: recorded, ..Tick::default() });
+        }
+        let grant = engine.gate.ask(Kind::Write, places, engine.clock.now());
+        if grant.requests == 0 {
+            return Ok(Tick { done: recorded, more: false, wake_at: grant.wake_at });
+        }
+        let (leased, settled) = match self.lease(grant.requests).await {
+            Ok(done) => done,
+            Err(error) => {
+                engine.gate.give_back(Kind::Write, grant.requests);
+                return Err(error);
+            }
+        };
+        engine.gate.give_back(Kind::Write, settled.unused);
+        self.launch(settled);
+        let full = u32::try_from(leased).is_ok_and(|leased| leased == grant.requests);
+        Ok(Tick {
+            done: recorded + leased,
+            more: full && grant.wake_at.is_none(),
+            wake_at: grant.wake_at.filter(|_| full),
+        })
+    }
+
+    async fn record(&mut self) -> Result<usize, EngineError> {
+        let landed = self.flights.landed();
+        let (count, seen) = (landed.len(), landed.iter().flatten().cloned().collect::<Vec<_>>());
+        if count == 0 {
+            return Ok(0);
+        }
+        // A look-up that found nothing clears its attempt to be sent.
+        let wanted = seen.iter().filter(|it| matches!(it.seen, Seen::LookedUp { .. })).count();
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let allowance = self.engine.gate.ask(Kind::Write, wanted, self.engine.clock.now()).requests;
+        let settled = match self.engine.settle(&seen, allowance).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                self.engine.gate.give_back(Kind::Write, allowance);
+                return Err(error);
+            }
+        };
+        self.flights.recorded(count);
+        self.engine.gate.give_back(Kind::Write, settled.unused);
+        self.launch(settled);
+        Ok(count)
+    }
+
+    /// Leases and clears in one transaction: what is leased and needs no look-up is `sending` when it commits.
+    async fn lease(&self, limit: u32) -> Result<(usize, Settled), EngineError> {
+        let engine = &self.engine;
+        let work = async {
+            let mut tx = engine.store.begin("lease to send").await?;
+            let now = tx.now().await?;
+            let lease = Lease {
+                owner: &engine.node,
+                now,
+                until: now + delta(engine.rules.protocol.lease),
+                charge_id: self.charge_id,
+                limit,
+            };
+            let rows = tx.lease_to_send(&lease).await?;
+            if rows.is_empty() {
+                tx.commit().await?;
+                return Ok((0, Settled { unused: limit, ..Settled::default() }));
+            }
+            let due: Vec<Observation> = rows
+                .iter()
+                .map(|row| Observation {
+                    attempt_id: row.id,
+                    charge_id: row.charge_id,
+                    epoch: row.lease_epoch,
+                    seen: Seen::Due,
+                })
+                .collect();
+            let mut settled = engine.settle_within(tx, &due, limit).await?;
+            settled.epochs = rows.iter().map(|row| (row.id, (row.charge_id, row.lease_epoch))).collect();
+            Ok((rows.len(), settled))
+        };
+        work.await.map_err(EngineError::of("collect"))
+    }
+
+    fn launch(&mut self, settled: Settled) {
+        for cleared in settled.cleared {
+            self.flights.launch(cleared.post(self.engine.clone()));
+        }
+        for (attempt_id, reference) in settled.look_first {
+            let Some((charge_id, epoch)) = settled.epochs.get(&attempt_id).copied() else { continue };
+            let engine = self.engine.clone();
+            self.flights.launch(async move {
+                Some(Observation { attempt_id, charge_id, epoch, seen: look_up(&engine, &reference, None).await })
+            });
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `dun`: opens the next attempt of every dunning case whose step has come. That a case ends is decided where its last decline is
+//! settled.
+
+use crate::engine::decide::ABSENT;
+use crate::engine::intent::Owed;
+use crate::engine::{Engine, EngineError, Tick};
+use crate::store::journal::Entry;
+use crate::store::{StoreError, parse};
+
+impl Engine {
+    /// Opens due retries, one batch.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn dun(&self) -> Result<Tick, EngineError> {
+        let done = self.open_retries().await.map_err(EngineError::of("dun"))?;
+        if done > 0 {
+            self.bells.collect.notify_one();
+        }
+        let full = usize::try_from(self.rules.engine.batch.get()).is_ok_and(|batch| done == batch);
+        Ok(Tick { done, more: full, wake_at: None })
+    }
+
+    async fn open_retries(&self) -> Result<usize, StoreError> {
+        let mut tx = self.store.begin("dun").await?;
+        let now = tx.now().await?;
+        let cases = tx.cases_to_step(now, self.rules.engine.batch.get()).await?;
+        if cases.is_empty() {
+            tx.commit().await?;
+            return Ok(0);
+        }
+        let rows = tx.collectables(cases.iter().map(|case| case.charge_id).collect()).await?;
+        let (mut attempts, mut journal, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &rows {
+            let Some(case) = cases.iter().find(|case| case.charge_id == row.charge_id) else { continue };
+            // A step that no decline of the customer's caused is not spent.
+            let free = case.reason.as_deref() == Some(ABSENT);
+            steps.push((case.charge_id, if free { case.steps } else { case.steps + 1 }));
+            let Some(source) = &row.gateway_source_id else { continue };
+            let owed = Owed {
+                charge_id: row.charge_id,
+                subscription_reference: &row.subscription_reference,
+                period_index: row.period_index,
+                reference: &row.reference,
+                amount_minor: row.amount_minor,
+                currency: parse("charges", row.charge_id, "currency", &row.currency)?,
+                plan_name: &row.plan_name,
+                description: &row.description,
+                customer_id: row.customer_id,
+                customer_name: row.customer_name.as_deref(),
+                customer_email: row.customer_email.as_deref(),
+                country: &row.country,
+            };
+            attempts.push(owed.later(&self.rules, source, row.last_n + 1, now));
+            journal.push(Entry {
+                act: "dunning step",
+                subscription_id: Some(row.subscription_id),
+                charge_id: Some(row.charge_id),
+                attempt_n: Some(row.last_n + 1),
+                now: Some("created"),
+                ..Entry::default()
+            });
+        }
+        tx.create_attempts(&attempts, now).await?;
+        tx.take_steps(&steps).await?;
+        tx.write_journal(&self.node, now, &journal).await?;
+        tx.commit().await?;
+        Ok(cases.len())
+    }
+}

@@ -1,0 +1,158 @@
+//! `hand over`: enters subscriptions whose first payment was made elsewhere, in sets. What is there already stays as it is, so the
+//! same file may be handed over again.
+
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
+
+use crate::clock::Instant;
+use crate::domain::calendar::{CalendarError, Schedule, Segment, Zone};
+use crate::domain::id::SubscriptionId;
+use crate::domain::source::SourceState;
+use crate::domain::subscription::SubscriptionState;
+use crate::engine::{Engine, EngineError};
+use crate::store::StoreError;
+use crate::store::customers::NewCustomer;
+use crate::store::journal::Entry;
+use crate::store::subscriptions::NewSubscription;
+
+/// One subscription to hand over.
+#[derive(Debug, Clone)]
+pub struct HandOver {
+    /// The merchant's own reference.
+    pub reference: String,
+    /// The plan's name.
+    pub plan: String,
+    /// What is charged.
+    pub source_id: String,
+    /// The first payment, as evidence.
+    pub first_payment_id: Option<String>,
+    /// Who pays.
+    pub customer: NewCustomer,
+    /// The first day of period 0.
+    pub anchor_on: NaiveDate,
+    /// The customer's time zone.
+    pub zone: Zone,
+    /// The first period that dues charges begins on this day; where none is given the catch-up rule decides over past periods.
+    pub next_charge_on: Option<NaiveDate>,
+}
+
+/// Why one subscription cannot be handed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The plan is not in the books.
+    #[error("plan {0:?} is not in the config")]
+    NoPlan(String),
+    /// The calendar has no such date.
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
+    /// The day is no first day of a period.
+    #[error("next_charge_on {on} is not the first day of a period counted from anchor_on {anchor_on}")]
+    NotAPeriod {
+        /// What was asked for.
+        on: NaiveDate,
+        /// Where periods are counted from.
+        anchor_on: NaiveDate,
+    },
+}
+
+/// A subscription that can be handed over.
+#[derive(Debug, Clone)]
+pub struct Acceptable {
+    hand_over: HandOver,
+    plan_id: i64,
+    segment: Segment,
+    next_index: i64,
+    next_charge_at: Instant,
+}
+
+impl Acceptable {
+    /// When its first charge falls due.
+    pub fn next_charge_at(&self) -> Instant {
+        self.next_charge_at
+    }
+
+    /// The merchant's own reference.
+    pub fn reference(&self) -> &str {
+        &self.hand_over.reference
+    }
+}
+
+impl Engine {
+    /// Checks one subscription against plans and calendar.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn acceptable(&self, hand_over: HandOver) -> Result<Acceptable, Refusal> {
+        let Some(stored) = self.rules.plan_named(&hand_over.plan) else {
+            return Err(Refusal::NoPlan(hand_over.plan));
+        };
+        let segment = Segment {
+            first_index: 0,
+            anchor_on: hand_over.anchor_on,
+            hour: stored.plan.billing_hour,
+            zone: hand_over.zone.clone(),
+            interval: stored.plan.interval,
+        };
+        let schedule = Schedule::new(vec![segment.clone()])?;
+        let next_index = match hand_over.next_charge_on {
+            None => 0,
+            Some(on) => {
+                schedule.index_starting_on(on).ok_or(Refusal::NotAPeriod { on, anchor_on: hand_over.anchor_on })?
+            }
+        };
+        let next_charge_at = schedule.start_of(next_index)?;
+        Ok(Acceptable { plan_id: stored.id, segment, next_index, next_charge_at, hand_over })
+    }
+
+    /// Enters a set; the references that were entered. The others were there already.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`]: nothing of the set was entered.
+    pub async fn hand_over(&self, set: &[Acceptable]) -> Result<BTreeSet<String>, EngineError> {
+        self.enter_set(set).await.map_err(EngineError::of("import"))
+    }
+
+    async fn enter_set(&self, set: &[Acceptable]) -> Result<BTreeSet<String>, StoreError> {
+        if set.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let now = self.clock.now();
+        let mut tx = self.store.begin("hand over").await?;
+        let customers: Vec<NewCustomer> = set.iter().map(|it| it.hand_over.customer.clone()).collect();
+        let customers = tx.know_customers(&customers, now).await?;
+        let sources = set.iter().map(|it| it.hand_over.source_id.clone());
+        let sources = tx.know_sources(sources, SourceState::Active, now).await?;
+        let new: Vec<NewSubscription> = set
+            .iter()
+            .filter_map(|it| {
+                Some(NewSubscription {
+                    public_id: SubscriptionId::new(now, self.chance.ten_bytes()),
+                    reference: it.hand_over.reference.clone(),
+                    customer_id: *customers.get(&it.hand_over.customer.reference)?,
+                    source_id: Some(*sources.get(&it.hand_over.source_id)?),
+                    state: SubscriptionState::Active,
+                    plan_id: it.plan_id,
+                    segment: it.segment.clone(),
+                    next_index: it.next_index,
+                    next_charge_at: it.next_charge_at,
+                    first_payment_id: it.hand_over.first_payment_id.clone(),
+                })
+            })
+            .collect();
+        let entered = tx.enter_subscriptions(&new, now).await?;
+        let journal: Vec<Entry> = entered
+            .values()
+            .map(|id| Entry {
+                act: "subscription",
+                subscription_id: Some(*id),
+                now: Some(SubscriptionState::Active.as_str()),
+                detail: Some("handed over".to_owned()),
+                ..Entry::default()
+            })
+            .collect();
+        tx.write_journal(&self.node, now, &journal).await?;
+        tx.commit().await?;
+        Ok(entered.into_keys().collect())
+    }
+}

@@ -1,0 +1,76 @@
+//! Putting an engine together: books brought up and pinned, rules loaded, the gateway's client on its transport.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::engine::rules::{environment_of, ledger_of};
+use crate::engine::{Bells, Engine, Gate, Rules};
+use crate::gateway::payments::Client;
+use crate::gateway::transport::Transport;
+use crate::store::installation::Pins;
+use crate::store::{DatabaseUrl, Store, StoreError};
+
+/// Opens the books that the settings name.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn books(settings: &Settings, clock: &Clock) -> Result<Store, StoreError> {
+    let database = &settings.database;
+    let url = DatabaseUrl::parse(database.url.expose_secret())?;
+    Store::open(&url, database.max_connections.get(), database.busy_timeout, clock.clone()).await
+}
+
+/// Makes an engine on open books: brings the schema up where `migrate` says so, holds the config against the pins, and loads plans
+/// and policies.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn engine(
+    settings: &Settings,
+    store: Store,
+    transport: Arc<dyn Transport>,
+    secret_key: &SecretString,
+    chance: Chance,
+    migrate: bool,
+) -> Result<Engine, StoreError> {
+    if migrate {
+        store.migrate().await?;
+    }
+    store.check_schema().await?;
+    let pins = Pins {
+        ledger_id: ledger_of(settings).to_string(),
+        environment: environment_of(settings).to_owned(),
+        gateway_host: host_of(&settings.gateway.url).to_owned(),
+        channel: settings.gateway.processing_channel_id.clone().unwrap_or_default(),
+    };
+    store.pin(&pins, store.clock().now()).await?;
+    let rules = Rules::load(settings, &store).await?;
+    Ok(Engine {
+        client: Client::new(transport, secret_key),
+        clock: store.clock().clone(),
+        chance: Arc::new(chance),
+        rules: Arc::new(rules),
+        gate: Arc::new(Gate::new(&settings.budget, &settings.circuit)),
+        bells: Arc::new(Bells::default()),
+        node: node_name(settings).into(),
+        store,
+    })
+}
+
+/// This daemon's name: as configured, else the host's.
+pub fn node_name(settings: &Settings) -> String {
+    if settings.installation.node.is_empty() {
+        let host = rustix::system::uname();
+        host.nodename().to_string_lossy().into_owned()
+    } else {
+        settings.installation.node.clone()
+    }
+}
+
+fn host_of(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, rest)| rest.split('/').next().unwrap_or(rest))
+}

@@ -1,0 +1,185 @@
+//! `reconcile`: leases attempts whose next look has come, asks the gateway what became of them, and records it. A known payment is
+//! read by its id; anything else is looked up by its reference.
+
+use std::collections::BTreeMap;
+
+use crate::domain::attempt::AttemptState;
+use crate::engine::flights::Flights;
+use crate::engine::gate::Kind;
+use crate::engine::observation::{Observation, Seen};
+use crate::engine::rules::delta;
+use crate::engine::settle::Settled;
+use crate::engine::{Engine, EngineError, Tick};
+use crate::gateway::outcome::{LookOutcome, LookUpOutcome};
+use crate::store::attempts::{Lease, LeasedRow};
+
+/// The looking side of one daemon. Its requests under way live here between ticks; dropping it is a crash.
+#[derive(Debug)]
+pub struct Reconcile {
+    engine: Engine,
+    flights: Flights<Option<Observation>>,
+    charge_id: Option<i64>,
+}
+
+/// One leased row and how it is looked at.
+#[derive(Debug)]
+enum Look {
+    ById(String),
+    ByReference { reference: String, witness: Option<String> },
+}
+
+impl Reconcile {
+    /// For every charge.
+    pub fn new(engine: Engine) -> Self {
+        Reconcile { engine, flights: Flights::new(), charge_id: None }
+    }
+
+    /// For one charge alone: what `dues subscribe` needs.
+    pub fn of_charge(engine: Engine, charge_id: i64) -> Self {
+        Reconcile { engine, flights: Flights::new(), charge_id: Some(charge_id) }
+    }
+
+    /// Requests under way and outcomes not yet recorded.
+    pub fn flights(&mut self) -> &mut Flights<Option<Observation>> {
+        &mut self.flights
+    }
+
+    /// Records what has landed, then, unless the daemon is stopping, looks at what the budget and the circuit grant.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`]; outcomes that could not be recorded are kept.
+    pub async fn tick(&mut self, launch: bool) -> Result<Tick, EngineError> {
+        let recorded = self.record(launch).await?;
+        if !launch {
+            return Ok(Tick { done: recorded, ..Tick::default() });
+        }
+        let engine = self.engine.clone();
+        let settings = &engine.rules.engine;
+        let under_way = u32::try_from(self.flights.len()).unwrap_or(u32::MAX);
+        let places = settings.in_flight.get().saturating_sub(under_way).min(settings.batch.get());
+        if places < settings.in_flight.get().min(settings.batch.get()) / 2 {
+            return Ok(Tick { done: recorded, ..Tick::default() });
+        }
+        let grant = engine.gate.ask(Kind::Read, places, engine.clock.now());
+        if grant.requests == 0 {
+            return Ok(Tick { done: recorded, more: false, wake_at: grant.wake_at });
+        }
+        let looks = match self.lease(grant.requests).await {
+            Ok(looks) => looks,
+            Err(error) => {
+                engine.gate.give_back(Kind::Read, grant.requests);
+                return Err(error);
+            }
+        };
+        let leased = looks.len();
+        let used = u32::try_from(leased).unwrap_or(u32::MAX);
+        engine.gate.give_back(Kind::Read, grant.requests.saturating_sub(used));
+        for (row, look) in looks {
+            let engine = self.engine.clone();
+            self.flights.launch(async move {
+                let seen = match look {
+                    Look::ById(payment_id) => look_at(&engine, &payment_id).await,
+                    Look::ByReference { reference, witness } => look_up(&engine, &reference, witness).await,
+                };
+                Some(Observation { attempt_id: row.id, charge_id: row.charge_id, epoch: row.lease_epoch, seen })
+            });
+        }
+        let full = used == grant.requests;
+        Ok(Tick {
+            done: recorded + leased,
+            more: full && grant.wake_at.is_none(),
+            wake_at: grant.wake_at.filter(|_| full),
+        })
+    }
+
+    async fn record(&mut self, may_send: bool) -> Result<usize, EngineError> {
+        let landed = self.flights.landed();
+        let (count, seen) = (landed.len(), landed.iter().flatten().cloned().collect::<Vec<_>>());
+        if count == 0 {
+            return Ok(0);
+        }
+        // An absent attempt may be sent again with its own key: that takes a token, and none is taken while stopping.
+        let empty = |it: &&Observation| matches!(&it.seen, Seen::LookedUp { outcome: LookUpOutcome::Listed(list), .. } if list.is_empty());
+        let wanted = if may_send { u32::try_from(seen.iter().filter(empty).count()).unwrap_or(u32::MAX) } else { 0 };
+        let allowance = self.engine.gate.ask(Kind::Write, wanted, self.engine.clock.now()).requests;
+        let settled = match self.engine.settle(&seen, allowance).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                self.engine.gate.give_back(Kind::Write, allowance);
+                return Err(error);
+            }
+        };
+        self.flights.recorded(count);
+        self.engine.gate.give_back(Kind::Write, settled.unused);
+        let Settled { cleared, .. } = settled;
+        for cleared in cleared {
+            self.flights.launch(cleared.post(self.engine.clone()));
+        }
+        Ok(count)
+    }
+
+    async fn lease(&self, limit: u32) -> Result<Vec<(LeasedRow, Look)>, EngineError> {
+        let engine = &self.engine;
+        let work = async {
+            let mut tx = engine.store.begin("lease to look at").await?;
+            let now = tx.now().await?;
+            let lease = Lease {
+                owner: &engine.node,
+                now,
+                until: now + delta(engine.rules.protocol.lease),
+                charge_id: self.charge_id,
+                limit,
+            };
+            let rows = tx.lease_to_look_at(&lease).await?;
+            let by_reference = |row: &&LeasedRow| row.state != AttemptState::Pending.as_str();
+            let unknown: Vec<i64> = rows.iter().filter(by_reference).map(|row| row.id).collect();
+            let mut references = BTreeMap::new();
+            if !unknown.is_empty() {
+                for row in tx.references(unknown).await? {
+                    references.insert(row.id, row.reference);
+                }
+            }
+            let mut looks = Vec::with_capacity(rows.len());
+            for row in rows {
+                let look = match (references.remove(&row.id), row.payment_id.clone()) {
+                    (Some(reference), _) => {
+                        // Past the key's life absence is believed only beside a witness that look-ups work.
+                        let witness = match row.last_sent_at {
+                            Some(sent) if row.late_looks > 0 => tx.witness(sent, row.charge_id).await?,
+                            _ => None,
+                        };
+                        Look::ByReference { reference, witness }
+                    }
+                    (None, Some(payment_id)) => Look::ById(payment_id),
+                    (None, None) => continue,
+                };
+                looks.push((row, look));
+            }
+            tx.commit().await?;
+            Ok(looks)
+        };
+        work.await.map_err(EngineError::of("reconcile"))
+    }
+}
+
+async fn look_at(engine: &Engine, payment_id: &str) -> Seen {
+    let outcome = engine.client.payment(payment_id).await;
+    let rate_limited = matches!(outcome, LookOutcome::RateLimited);
+    engine.gate.note(Kind::Read, outcome.signal(), rate_limited, engine.clock.now());
+    Seen::Looked(outcome)
+}
+
+/// Looks up every payment under `reference`, and the witness where one is asked for.
+pub(super) async fn look_up(engine: &Engine, reference: &str, witness: Option<String>) -> Seen {
+    let outcome = engine.client.payments_by_reference(reference).await;
+    let rate_limited = matches!(outcome, LookUpOutcome::RateLimited);
+    engine.gate.note(Kind::Read, outcome.signal(), rate_limited, engine.clock.now());
+    let witness = match witness {
+        None => None,
+        Some(other) => {
+            let seen = engine.client.payments_by_reference(&other).await;
+            Some(matches!(seen, LookUpOutcome::Listed(list) if !list.is_empty()))
+        }
+    };
+    Seen::LookedUp { outcome, witness }
+}
