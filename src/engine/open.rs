@@ -71,6 +71,8 @@ pub fn node_name(settings: &Settings) -> String {
     }
 }
 
+/// The host without its port: a sandbox may move to another port, an account does not move to another host.
 fn host_of(url: &str) -> &str {
-    url.split_once("://").map_or(url, |(_, rest)| rest.split('/').next().unwrap_or(rest))
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', ':']).next().unwrap_or(rest)
 }
