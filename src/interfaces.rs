@@ -1,4 +1,5 @@
 //! The doors: command line, daemon, HTTP, systemd, telemetry.
 
+pub mod cli;
 pub mod systemd;
 pub mod telemetry;

@@ -1,3 +1,29 @@
-//! The `dues` command.
+//! The `dues` command: parse the command line, run it, turn an error chain into a message and an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use dues::interfaces::cli::{Cli, code_of};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // sqlx and reqwest share one provider of cryptography; which one is said once, before either asks.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("dues: another provider of cryptography is installed already");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("dues: the runtime did not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("dues: {error:#}");
+            ExitCode::from(code_of(&error))
+        }
+    }
+}

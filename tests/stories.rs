@@ -33,7 +33,11 @@ async fn an_empty_wallet_is_asked_again_and_pays_later() {
         assert_eq!(world.charges().await, ["ORD-1/0 retrying"], "{on:?}");
         assert_eq!(world.subscriptions().await, ["ORD-1 past_due"], "{on:?}");
         world.run_until("2026-02-01T00:00:00Z").await;
-        assert_eq!(world.attempts().await, ["ORD-1/0/1 declined", "ORD-1/0/2 declined", "ORD-1/0/3 captured"], "{on:?}");
+        assert_eq!(
+            world.attempts().await,
+            ["ORD-1/0/1 declined", "ORD-1/0/2 declined", "ORD-1/0/3 captured"],
+            "{on:?}"
+        );
         assert_eq!(world.subscriptions().await, ["ORD-1 active"], "{on:?}");
         world.assert_books_agree().await;
     }

@@ -1,0 +1,177 @@
+//! The command line: one file a command, each with its arguments and its `run`. Here stands what they share: where the config is
+//! found, and what an exit code means.
+
+mod charge;
+mod check;
+mod demo;
+mod import;
+mod migrate;
+mod output;
+mod review;
+mod run;
+mod sandbox;
+mod subscribe;
+mod subscription;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::clock::Clock;
+use crate::config::{self, Loaded, Sources};
+use crate::engine::open;
+use crate::store::Store;
+
+/// Exit codes, as `--help` tells them.
+pub mod exit {
+    /// All was done.
+    pub const OK: u8 = 0;
+    /// Something failed; the message says what to do.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong (clap's own).
+    pub const USAGE: u8 = 2;
+    /// Part was done: some rows were refused, or a wait ended early.
+    pub const PARTLY: u8 = 3;
+    /// What was asked for does not exist.
+    pub const NOT_FOUND: u8 = 4;
+    /// The config is wrong: systemd does not restart (sysexits.h, EX_CONFIG).
+    pub const CONFIG: u8 = 78;
+}
+
+/// Charges subscriptions to AlipayHK wallets through Checkout.com, once per period.
+#[derive(Debug, Parser)]
+#[command(name = "dues", version, about, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done in part, 4 not found, 78 wrong config.\n\n\
+    Examples:\n  dues demo                       a year of billing in seconds, simulated\n  \
+    dues check --show               is the config right, and where does each value come from\n  \
+    dues import subscriptions.csv   hand over subscriptions whose first payment was made elsewhere\n  \
+    dues run                        the daemon"
+)]
+pub struct Cli {
+    /// The config file; drop-in files stand beside it in dues.d/. Without it /etc/dues/dues.toml, where there is one
+    #[arg(long, global = true, value_name = "FILE", env = "DUES_CONFIG")]
+    config: Option<PathBuf>,
+    /// Sets one key over every other source, as in --set engine.batch=200
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Prints JSON instead of tables and sentences
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the daemon
+    Run(run::Args),
+    /// Checks the config: unknown keys, wrong values and contradictions, all at once
+    Check(check::Args),
+    /// Brings the database's schema up
+    Migrate(migrate::Args),
+    /// Hands over subscriptions whose first payment was made elsewhere
+    Import(import::Args),
+    /// Makes a first payment: prints the link, waits until the customer has approved, saves the source
+    Subscribe(subscribe::Args),
+    /// Lists, shows and cancels subscriptions
+    Subscription(subscription::Args),
+    /// Lists and shows charges
+    Charge(charge::Args),
+    /// Lists and shows what a person must decide
+    Review(review::Args),
+    /// Runs a stand-in for Checkout.com on loopback
+    Sandbox(sandbox::Args),
+    /// Bills a year in seconds on SQLite and a sandbox in this process: everything simulated
+    Demo(demo::Args),
+}
+
+/// What every command stands on.
+#[derive(Debug)]
+pub struct Ground {
+    /// Where the config is found.
+    pub sources: Sources,
+    /// Whether JSON is printed.
+    pub json: bool,
+}
+
+/// The config is wrong; the faults say where.
+#[derive(Debug, thiserror::Error)]
+#[error("the config is wrong:\n{0}")]
+pub struct WrongConfig(pub String);
+
+/// What was asked for does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotFound(pub String);
+
+impl Ground {
+    /// The config, or every fault in it.
+    ///
+    /// # Errors
+    /// [`WrongConfig`], which ends in exit code 78.
+    pub fn load(&self) -> anyhow::Result<Loaded> {
+        config::load(&self.sources).map_err(|faults| WrongConfig(faults.to_string()).into())
+    }
+
+    /// The books that the config names, at this program's schema.
+    ///
+    /// # Errors
+    /// Those of opening and checking; each says what to do.
+    pub async fn books(&self) -> anyhow::Result<(Loaded, Store)> {
+        let loaded = self.load()?;
+        let store = open::books(&loaded.settings, &Clock::system()).await?;
+        store.check_schema().await?;
+        Ok((loaded, store))
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// An error chain for the operator; [`code_of`] gives its exit code.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let ground = Ground {
+            sources: Sources { file: self.config, environment: Sources::process_environment(), flags: self.set },
+            json: self.json,
+        };
+        match self.command {
+            Command::Run(args) => args.run(&ground).await,
+            Command::Check(args) => args.run(&ground).await,
+            Command::Migrate(args) => args.run(&ground).await,
+            Command::Import(args) => args.run(&ground).await,
+            Command::Subscribe(args) => args.run(&ground).await,
+            Command::Subscription(args) => args.run(&ground).await,
+            Command::Charge(args) => args.run(&ground).await,
+            Command::Review(args) => args.run(&ground).await,
+            Command::Sandbox(args) => args.run(&ground).await,
+            Command::Demo(args) => args.run(&ground).await,
+        }
+    }
+}
+
+/// The exit code of an error.
+pub fn code_of(error: &anyhow::Error) -> u8 {
+    let wrong_config = error.chain().any(|it| {
+        it.is::<WrongConfig>()
+            || it.is::<config::secret::SecretError>()
+            || matches!(
+                it.downcast_ref(),
+                Some(crate::store::StoreError::Pinned { .. } | crate::store::StoreError::Url(_))
+            )
+    });
+    if wrong_config {
+        exit::CONFIG
+    } else if error.chain().any(|it| it.is::<NotFound>()) {
+        exit::NOT_FOUND
+    } else {
+        exit::FAILED
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("it has the form KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
