@@ -69,11 +69,11 @@ pub struct Tick {
 #[derive(Debug, Default)]
 pub struct Bells {
     /// Attempts were created.
-    pub collect: Notify,
+    pub collect: Arc<Notify>,
     /// Attempts want a look at once.
-    pub reconcile: Notify,
+    pub reconcile: Arc<Notify>,
     /// Review cases were opened.
-    pub review: Notify,
+    pub review: Arc<Notify>,
 }
 
 /// What every verb works with. Cheap to clone.

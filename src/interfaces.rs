@@ -1,5 +1,6 @@
 //! The doors: command line, daemon, HTTP, systemd, telemetry.
 
 pub mod cli;
+pub mod daemon;
 pub mod systemd;
 pub mod telemetry;

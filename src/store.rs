@@ -98,7 +98,21 @@ pub enum StoreError {
 impl StoreError {
     /// Whether waiting may help: the database is busy, full, away or restarting.
     pub fn may_pass(&self) -> bool {
-        matches!(self, StoreError::Database { .. } | StoreError::Moved { .. })
+        let away = |error: &sqlx::Error| {
+            matches!(
+                error,
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Database(_)
+            )
+        };
+        match self {
+            StoreError::Database { .. } | StoreError::Moved { .. } => true,
+            StoreError::Migrate(error) => match &**error {
+                sqlx::migrate::MigrateError::Execute(error)
+                | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => away(error),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// Whether a UNIQUE rule refused the statement.

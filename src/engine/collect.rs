@@ -28,6 +28,11 @@ impl Collect {
         Collect { engine, flights: Flights::new(), charge_id: Some(charge_id) }
     }
 
+    /// What it works with; a reload changes its rules.
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
     /// Requests under way and answers not yet recorded.
     pub fn flights(&mut self) -> &mut Flights<Option<Observation>> {
         &mut self.flights

@@ -39,6 +39,11 @@ impl Reconcile {
         Reconcile { engine, flights: Flights::new(), charge_id: Some(charge_id) }
     }
 
+    /// What it works with; a reload changes its rules.
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
     /// Requests under way and outcomes not yet recorded.
     pub fn flights(&mut self) -> &mut Flights<Option<Observation>> {
         &mut self.flights

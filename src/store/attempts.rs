@@ -236,25 +236,30 @@ impl Tx {
             .await?;
         Ok(rows.into_iter().next().map(|row| row.reference))
     }
-
-    /// Gives back the leases of daemons that can no longer hold one: on SQLite every lease of a former process, because the
-    /// file lock proves that it is gone.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn release_leases(&mut self, now: Instant) -> Result<u64, StoreError> {
-        self.run(
-            Statement::new(
-                "UPDATE attempts SET lease_until = $1, lease_epoch = lease_epoch + 1 \
-                 WHERE state IN ('created', 'sending', 'unknown', 'pending') AND lease_until > $1",
-            )
-            .bind(now),
-        )
-        .await
-    }
 }
 
 impl super::Store {
+    /// Gives back every lease: on SQLite the file lock proves that whoever held one is gone. What a former process may have been
+    /// sending is looked up at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn release_all_leases(&self, now: Instant) -> Result<u64, StoreError> {
+        let mut tx = self.begin("release leases").await?;
+        let released = tx
+            .run(
+                Statement::new(
+                    "UPDATE attempts SET lease_until = $1, lease_epoch = lease_epoch + 1, \
+                     next_at = CASE WHEN state = 'sending' THEN $1 ELSE next_at END \
+                     WHERE state IN ('created', 'sending', 'unknown', 'pending') AND lease_until > $1",
+                )
+                .bind(now),
+            )
+            .await?;
+        tx.commit().await?;
+        Ok(released)
+    }
+
     /// When the engine has something to do next, as far as the books know; none where nothing is open.
     ///
     /// # Errors

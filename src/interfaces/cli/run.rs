@@ -1,16 +1,24 @@
-//! `dues run`
+//! `dues run`: the daemon.
 
 use std::process::ExitCode;
 
 use super::Ground;
+use crate::config::{Sources, secret};
+use crate::interfaces::{daemon, telemetry};
 
 /// Arguments of `dues run`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Signals: TERM or INT stops (answers under way are awaited; a second one stops at once), \
+    HUP takes up a changed config.\n\nExamples:\n  dues run --config /etc/dues/dues.toml\n  dues run --set log.format=json")]
 pub struct Args {}
 
 impl Args {
     /// Runs it.
-    pub async fn run(self, _ground: &Ground) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("being written")
+    pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
+        let loaded = ground.load()?;
+        let secret_key = secret::secret_key(&loaded.settings, &Sources::process_environment())?;
+        telemetry::start(&loaded.settings.log, telemetry::Surroundings::of_this_process())?;
+        daemon::run(loaded.settings, ground.sources.clone(), &secret_key).await?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,0 +1,255 @@
+//! The daemon: one loop a verb, woken by cron lines, bells and landing answers; signals, readiness and the watchdog around them.
+
+mod alert;
+mod health;
+mod http;
+mod verbs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::SecretString;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::config::{self, Settings, Sources};
+use crate::engine::schedule::{Cron, CronBells};
+use crate::engine::{Engine, Rules, open};
+use crate::gateway::http::Http;
+use crate::interfaces::systemd;
+use crate::store::{DatabaseUrl, Store, StoreError};
+use health::Health;
+use verbs::{BillVerb, CollectVerb, DunVerb, ReconcileVerb};
+
+/// Between two tries to reach the database at the start.
+const DATABASE_AGAIN: Duration = Duration::from_secs(2);
+/// Between two signs of life: heartbeat, status line, watchdog.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// What keeps it from running: a pin that disagrees, a second daemon on the file, a port that is taken.
+pub async fn run(settings: Settings, sources: Sources, secret_key: &SecretString) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let mut signals = Signals::listen().context("signals cannot be received")?;
+    let url = DatabaseUrl::parse(secrecy::ExposeSecret::expose_secret(&settings.database.url))?;
+    let lock = Store::lock_file(&url)?;
+    let health = Arc::new(Health::new(clock.clone()));
+    let stop = CancellationToken::new();
+    let tracker = TaskTracker::new();
+    if let Some(address) = settings.http_listen {
+        let server = http::Server::bind(address).await?;
+        tracker.spawn(server.serve(Arc::clone(&health), stop.clone()));
+    }
+    let transport = Arc::new(Http::new(&settings.gateway)?);
+    let Some(engine) = open_engine(&settings, &clock, transport, secret_key, &health, &mut signals).await? else {
+        tracing::info!("stopped before the database was reached");
+        return Ok(());
+    };
+    health.watch(Arc::clone(&engine.gate));
+    if lock.is_some() {
+        let released = engine.store.release_all_leases(clock.now()).await?;
+        if released > 0 {
+            tracing::info!(attempts = released, "a former process left work behind; it is taken up now");
+        }
+    }
+    let (rules_sent, rules) = watch::channel(Arc::clone(&engine.rules));
+    let cron_bells = CronBells::default();
+    let cron = Cron::start(&settings.schedule, &cron_bells).await.context("the cron lines could not be started")?;
+    let daemon = verbs::Daemon { health: Arc::clone(&health), stop: stop.clone(), rules };
+    let own = Arc::new(Notify::new());
+    tracker.spawn(daemon.clone().turn(BillVerb::new(engine.clone()), cron_bells.bill.clone(), own.clone()));
+    tracker.spawn(daemon.clone().turn(DunVerb::new(engine.clone()), cron_bells.dun.clone(), own));
+    let bells = &engine.bells;
+    tracker.spawn(daemon.clone().turn(CollectVerb::new(&engine), cron_bells.collect.clone(), bells.collect.clone()));
+    tracker.spawn(daemon.turn(ReconcileVerb::new(&engine), cron_bells.reconcile.clone(), bells.reconcile.clone()));
+    tracker.spawn(alert::follow(engine.clone(), settings.alerts_command.clone(), stop.clone()));
+    systemd::ready();
+    tracing::info!(
+        node = %engine.node,
+        database = engine.store.kind(),
+        gateway = settings.gateway.url,
+        "dues runs"
+    );
+    live(&engine, &health, &settings, &sources, &rules_sent, &mut signals).await;
+
+    systemd::stopping();
+    tracing::info!("stopping: nothing new is sent, answers under way are awaited");
+    stop.cancel();
+    cron.stop().await;
+    tracker.close();
+    let drained = tokio::select! {
+        biased;
+        () = signals.stop() => false,
+        done = tokio::time::timeout(settings.engine.stop_wait, tracker.wait()) => done.is_ok(),
+    };
+    if !drained {
+        tracing::warn!("answers are still under way; they are looked up at the next start");
+    }
+    // A connection that is lost in a wait for its lock must not hold up the end of the process.
+    let closed = tokio::time::timeout(DATABASE_AGAIN, engine.store.close()).await;
+    if closed.is_err() {
+        tracing::warn!("the database did not close in time; nothing is lost by that");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens the books, waiting for a database that is away. None: told to stop meanwhile.
+async fn open_engine(
+    settings: &Settings,
+    clock: &Clock,
+    transport: Arc<Http>,
+    secret_key: &SecretString,
+    health: &Health,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<Engine>> {
+    let mut told = false;
+    loop {
+        let opened = async {
+            let store = open::books(settings, clock).await?;
+            let chance = Chance::from_system();
+            let migrate = settings.database.migrate;
+            open::engine(settings, store, transport.clone(), secret_key, chance, migrate).await
+        };
+        let error = match opened.await {
+            Ok(engine) => {
+                health.database_answers();
+                return Ok(Some(engine));
+            }
+            Err(error) if error.may_pass() => error,
+            Err(error) => return Err(error.into()),
+        };
+        health.database_fails(&error);
+        if !told {
+            told = true;
+            tracing::error!(error = %chain(&error), "the database does not answer; dues waits for it");
+            // Alive, though not of use yet: readiness says so, and a restart would not help.
+            systemd::ready();
+            systemd::status("waiting for the database");
+        }
+        systemd::watchdog();
+        tokio::select! {
+            biased;
+            () = signals.stop() => return Ok(None),
+            () = tokio::time::sleep(DATABASE_AGAIN) => {}
+        }
+    }
+}
+
+/// Signs of life and reloads, until told to stop.
+async fn live(
+    engine: &Engine,
+    health: &Health,
+    settings: &Settings,
+    sources: &Sources,
+    rules: &watch::Sender<Arc<Rules>>,
+    signals: &mut Signals,
+) {
+    let every = systemd::watchdog_interval().map_or(SIGN_OF_LIFE, |interval| SIGN_OF_LIFE.min(interval / 3));
+    loop {
+        tokio::select! {
+            biased;
+            told = signals.next() => match told {
+                Told::Stop => return,
+                Told::Reload => {
+                    systemd::reloading();
+                    reload(engine, settings, sources, rules).await;
+                    systemd::ready();
+                }
+            },
+            () = tokio::time::sleep(every) => {
+                if let Err(error) = engine.store.heartbeat(engine.clock.now()).await {
+                    health.database_fails(&error);
+                }
+                if health.loops_come_round() {
+                    systemd::watchdog();
+                }
+                systemd::status(&health.line());
+            }
+        }
+    }
+}
+
+/// Takes up plans, dunning, declines and times from a config that is right; a wrong one changes nothing.
+async fn reload(engine: &Engine, running: &Settings, sources: &Sources, rules: &watch::Sender<Arc<Rules>>) {
+    let loaded = match config::load(sources) {
+        Ok(loaded) => loaded.settings,
+        Err(faults) => {
+            tracing::error!(%faults, "the new config is wrong; the old one stays");
+            return;
+        }
+    };
+    let fixed = |settings: &Settings| {
+        let url = secrecy::ExposeSecret::expose_secret(&settings.database.url).to_owned();
+        (open::node_name(settings), settings.installation.name.clone(), settings.gateway.url.clone(), url)
+    };
+    if fixed(&loaded) != fixed(running) {
+        tracing::error!("installation, database and gateway change only by a restart; the old config stays");
+        return;
+    }
+    match Rules::load(&loaded, &engine.store).await {
+        Ok(loaded) => {
+            rules.send_replace(Arc::new(loaded));
+            tracing::info!("the new config is in use");
+        }
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "the new config could not be taken up; the old one stays")
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(it) = cause {
+        text.push_str(": ");
+        text.push_str(&it.to_string());
+        cause = it.source();
+    }
+    text
+}
+
+/// What the process is told from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// What a signal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reload,
+}

@@ -1,0 +1,110 @@
+//! How the daemon is: what every loop, the database and the gateway last said. Readiness, the status line and the watchdog read it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::engine::Gate;
+use crate::store::StoreError;
+
+/// A loop that has not come round for so long hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(20);
+
+/// How the daemon is.
+#[derive(Debug)]
+pub(super) struct Health {
+    clock: Clock,
+    gate: OnceLock<Arc<Gate>>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    database: Option<String>,
+    loops: BTreeMap<&'static str, Loop>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Loop {
+    came_round: Duration,
+    done: usize,
+}
+
+impl Health {
+    pub fn new(clock: Clock) -> Self {
+        let inside = Inside { database: Some("not reached yet".to_owned()), ..Inside::default() };
+        Health { clock, gate: OnceLock::new(), inside: Mutex::new(inside) }
+    }
+
+    /// The gateway's gate, from when there is an engine.
+    pub fn watch(&self, gate: Arc<Gate>) {
+        let _set_once = self.gate.set(gate);
+    }
+
+    /// A loop came round, whether its tick went well or not.
+    pub fn came_round(&self, verb: &'static str, done: usize) {
+        let now = self.clock.since_boot();
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let it = inside.loops.entry(verb).or_default();
+        it.came_round = now;
+        it.done += done;
+    }
+
+    /// A loop has ended: it no longer comes round, and need not.
+    pub fn ended(&self, verb: &'static str) {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).loops.remove(verb);
+    }
+
+    pub fn database_answers(&self) {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if inside.database.take().is_some() {
+            tracing::info!("the database answers");
+        }
+    }
+
+    /// Says once that the database fails, not at every tick.
+    pub fn database_fails(&self, error: &StoreError) {
+        let text = super::chain(error);
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if inside.database.is_none() {
+            tracing::error!(error = text, "the database fails; dues waits and goes on, nothing is lost");
+        }
+        inside.database = Some(text);
+    }
+
+    /// Whether every loop came round lately. A failed or idle tick counts: an outage is no reason to be killed.
+    pub fn loops_come_round(&self) -> bool {
+        let now = self.clock.since_boot();
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.loops.values().all(|it| now.saturating_sub(it.came_round) < HANGS_AFTER)
+    }
+
+    /// What is not ready; empty: all is.
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if let Some(error) = &self.inside.lock().unwrap_or_else(PoisonError::into_inner).database {
+            missing.push(format!("database: {error}"));
+        }
+        if let Some(gate) = self.gate.get()
+            && let Some(cause) = gate.state().cause
+        {
+            missing.push(format!("gateway: {cause}"));
+        }
+        if !self.loops_come_round() {
+            missing.push("engine: a loop does not come round".to_owned());
+        }
+        missing
+    }
+
+    /// One line for `systemctl status`.
+    pub fn line(&self) -> String {
+        let missing = self.not_ready();
+        if !missing.is_empty() {
+            return missing.join("; ");
+        }
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let loops: Vec<String> = inside.loops.iter().map(|(verb, it)| format!("{verb} {}", it.done)).collect();
+        format!("ready; rows moved since the start: {}", loops.join(", "))
+    }
+}
