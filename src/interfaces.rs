@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod daemon;
+pub mod demo;
 pub mod systemd;
 pub mod telemetry;

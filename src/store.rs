@@ -6,6 +6,7 @@ pub mod charges;
 pub mod customers;
 pub mod db;
 pub mod dunning_cases;
+pub mod finance;
 pub mod installation;
 pub mod journal;
 pub mod migrations;

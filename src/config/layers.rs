@@ -34,6 +34,11 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// The built-in defaults and `flags` alone: no file of the machine is read.
+    pub fn of_flags(flags: Vec<(String, String)>) -> Self {
+        Sources { file: Some(PathBuf::from("/dev/null")), environment: Vec::new(), flags }
+    }
+
     /// The directory of the drop-in files.
     pub fn drop_in_dir(&self) -> PathBuf {
         self.path().with_file_name("dues.d")

@@ -1,16 +1,49 @@
-//! `dues demo`
+//! `dues demo`: a year of billing in seconds.
 
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::Ground;
+use super::{Ground, exit};
+use crate::interfaces::demo::Demo;
 
 /// Arguments of `dues demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Everything in it is simulated: the gateway is a sandbox in this process, the time a clock turned by hand.\n\n\
+    Examples:\n  dues demo\n  dues demo --months 24 --subscriptions 1000 --seed 7\n  dues demo --json | jq .months"
+)]
+pub struct Args {
+    /// Draws customers, faults and ids: the same seed plays the same demo
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// How many months to bill
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=120))]
+    months: u32,
+    /// How many subscriptions to hand over
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    subscriptions: u32,
+    /// The SQLite file it leaves behind to look at
+    #[arg(long, value_name = "FILE", default_value = "dues-demo.db")]
+    database: PathBuf,
+}
 
 impl Args {
-    /// Runs it.
-    pub async fn run(self, _ground: &Ground) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("being written")
+    /// Plays it and prints what finance would see.
+    pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
+        let demo = Demo {
+            database: self.database,
+            seed: self.seed,
+            months: self.months,
+            subscriptions: self.subscriptions,
+            progress: !ground.json && std::io::stderr().is_terminal(),
+        };
+        let report = demo.play().await?;
+        if ground.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            println!("{report}");
+        }
+        Ok(ExitCode::from(if report.agrees() { exit::OK } else { exit::FAILED }))
     }
 }
