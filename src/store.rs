@@ -7,6 +7,7 @@ pub mod customers;
 pub mod db;
 pub mod dunning_cases;
 pub mod finance;
+pub mod first_payments;
 pub mod installation;
 pub mod journal;
 pub mod migrations;

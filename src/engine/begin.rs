@@ -11,11 +11,10 @@ use crate::domain::subscription::SubscriptionState;
 use crate::engine::intent::Owed;
 use crate::engine::{Engine, EngineError};
 use crate::gateway::payments::Terminal;
-use crate::row;
 use crate::store::StoreError;
 use crate::store::charges::NewCharge;
 use crate::store::customers::NewCustomer;
-use crate::store::db::Statement;
+use crate::store::first_payments::FirstPaymentRow;
 use crate::store::journal::Entry;
 use crate::store::subscriptions::NewSubscription;
 
@@ -41,8 +40,6 @@ pub struct Beginning {
 pub struct Begun {
     /// The subscription.
     pub subscription_id: i64,
-    /// Its shown id.
-    pub public_id: SubscriptionId,
     /// Period 0.
     pub charge_id: i64,
 }
@@ -70,22 +67,6 @@ pub enum BeginError {
     /// The books.
     #[error(transparent)]
     Engine(#[from] EngineError),
-}
-
-row! {
-    /// How a first payment stands.
-    pub FirstPaymentRow {
-        /// The subscription's state.
-        subscription_state: String,
-        /// The charge's state.
-        charge_state: String,
-        /// The attempt's state.
-        attempt_state: String,
-        /// Where the customer approves it.
-        redirect_url: Option<String>,
-        /// Why it was declined.
-        response_code: Option<String>,
-    }
 }
 
 impl Engine {
@@ -120,7 +101,6 @@ impl Engine {
             next_charge_at: period.end_at,
             first_payment_id: None,
         };
-        let public_id = new.public_id;
         let charge = NewCharge {
             public_id: ChargeId::new(now, self.chance.ten_bytes()),
             subscription_id: 0,
@@ -137,7 +117,7 @@ impl Engine {
         let (subscription_id, charge_id) =
             entered.ok_or_else(|| BeginError::Taken { reference: beginning.reference.clone() })?;
         self.bells.collect.notify_one();
-        Ok(Begun { subscription_id, public_id, charge_id })
+        Ok(Begun { subscription_id, charge_id })
     }
 
     async fn enter(
@@ -183,18 +163,20 @@ impl Engine {
         Ok(Some((subscription_id, charge_id)))
     }
 
+    /// The first payment that was begun for the subscription with this reference.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn begun(&self, reference: &str) -> Result<Option<Begun>, EngineError> {
+        let rows = self.store.begun(reference).await.map_err(EngineError::of("begin"))?;
+        Ok(rows.map(|(subscription_id, charge_id)| Begun { subscription_id, charge_id }))
+    }
+
     /// How the first payment of a charge stands.
     ///
     /// # Errors
     /// [`EngineError::Store`].
     pub async fn first_payment(&self, charge_id: i64) -> Result<FirstPaymentRow, EngineError> {
-        let statement = Statement::new(
-            "SELECT s.state AS subscription_state, c.state AS charge_state, a.state AS attempt_state, p.redirect_url, \
-             p.response_code FROM charges c JOIN subscriptions s ON s.id = c.subscription_id \
-             JOIN attempts a ON a.charge_id = c.id LEFT JOIN payments p ON p.attempt_id = a.id \
-             WHERE c.id = $1 ORDER BY a.n DESC LIMIT 1",
-        )
-        .bind(charge_id);
-        self.store.read_one(statement).await.map_err(EngineError::of("begin"))
+        self.store.first_payment(charge_id).await.map_err(EngineError::of("begin"))
     }
 }

@@ -53,29 +53,21 @@ impl Round {
                 done += self.engine.dun().await?.done;
             }
             done += self.collect.tick(true).await?.done;
-            self.land_collect().await;
-            done += self.collect.tick(true).await?.done;
+            while !self.collect.flights().is_empty() {
+                self.collect.flights().gather(Duration::from_secs(60), usize::MAX).await;
+                done += self.collect.tick(true).await?.done;
+            }
             done += self.reconcile.tick(true).await?.done;
-            self.land_reconcile().await;
-            done += self.reconcile.tick(true).await?.done;
+            while !self.reconcile.flights().is_empty() {
+                self.reconcile.flights().gather(Duration::from_secs(60), usize::MAX).await;
+                done += self.reconcile.tick(true).await?.done;
+            }
             moved += done;
-            if done == 0 && self.collect.flights().is_empty() && self.reconcile.flights().is_empty() {
+            if done == 0 {
                 return Ok(moved);
             }
         }
         tracing::warn!("the engine does not come to rest at one instant");
         Ok(moved)
-    }
-
-    async fn land_collect(&mut self) {
-        if !self.collect.flights().is_empty() {
-            self.collect.flights().gather(Duration::from_secs(60), usize::MAX).await;
-        }
-    }
-
-    async fn land_reconcile(&mut self) {
-        if !self.reconcile.flights().is_empty() {
-            self.reconcile.flights().gather(Duration::from_secs(60), usize::MAX).await;
-        }
     }
 }

@@ -239,6 +239,24 @@ impl Tx {
 }
 
 impl super::Store {
+    /// Brings the next look at a pending payment forward: somebody waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn look_now(&self, charge_id: i64, now: Instant) -> Result<(), StoreError> {
+        let mut tx = self.begin("look now").await?;
+        tx.run(
+            Statement::new(
+                "UPDATE attempts SET next_at = $2 WHERE charge_id = $1 AND state = 'pending' AND lease_until <= $2 \
+                 AND next_at > $2",
+            )
+            .bind(charge_id)
+            .bind(now),
+        )
+        .await?;
+        tx.commit().await
+    }
+
     /// Gives back every lease: on SQLite the file lock proves that whoever held one is gone. What a former process may have been
     /// sending is looked up at once.
     ///
