@@ -186,7 +186,7 @@ fn protocol(mut section: Section) -> Protocol {
 
 fn polls(mut section: Section) -> Polls {
     let read = Polls {
-        first: section.durations("first", "1s", "1d"),
+        first: section.durations("first", "0s", "1d"),
         within_alert: section.duration("within_alert", "1s", "7d"),
         within_review: section.duration("within_review", "1s", "7d"),
         in_review: section.duration("in_review", "1s", "7d"),

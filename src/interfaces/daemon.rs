@@ -97,7 +97,7 @@ pub async fn run(settings: Settings, sources: Sources, secret_key: &SecretString
     if closed.is_err() {
         tracing::warn!("the database did not close in time; nothing is lost by that");
     }
-    tracing::info!("stopped");
+    tracing::info!(round_trips = ?engine.store.round_trips(), "stopped");
     Ok(())
 }
 

@@ -26,7 +26,7 @@ fn a_wrong_value_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "polls.first = [\"75s\", 3]",
-            "polls.first = [\"75s\", 3]: must be a list, each a duration from 1s to 1d, such as \"45s\" or \"2h\"",
+            "polls.first = [\"75s\", 3]: must be a list, each a duration from 0s to 1d, such as \"45s\" or \"2h\"",
         ),
         ("polls.first = []", "polls.first: must not be empty: a pending payment needs a look"),
         (

@@ -244,8 +244,8 @@ mod tests {
 
     fn statement() -> Statement {
         let mut rows = Rows::new(&["id", "state", "at"], "it@");
-        rows.push(cells![1, "due", "2026-01-02T03:04:05Z".parse::<Instant>().unwrap()]);
-        rows.push(cells![2, None::<String>, None::<Instant>]);
+        rows.push(cells![1_i64, "due", "2026-01-02T03:04:05Z".parse::<Instant>().unwrap()]);
+        rows.push(cells![2_i64, None::<String>, None::<Instant>]);
         Statement::new("UPDATE t SET s = v.state FROM {v} WHERE t.id = v.id AND t.n = $1 {lock t}")
             .bind(7_i64)
             .rows("v", rows)
