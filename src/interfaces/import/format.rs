@@ -195,7 +195,7 @@ fn json_row(text: String) -> (Record, Result<Cells, String>) {
             return (Record::Text(text), Err(TWICE.to_owned()));
         }
         Err(error) => {
-            let why = format!("the line is no JSON object: see character {}", error.column());
+            let why = format!("the line is no JSON object: see character {}", error.column().max(1));
             return (Record::Text(text), Err(why));
         }
     };

@@ -70,26 +70,25 @@ impl<R: BufRead> Lines<R> {
     /// Up to the next line feed, of which no more is kept than the limit; says whether there was more.
     fn line_bytes(&mut self) -> io::Result<Option<(Vec<u8>, bool)>> {
         let mut kept = Vec::new();
-        let (mut any, mut too_long) = (false, false);
+        let mut length = 0_usize;
+        let mut any = false;
         loop {
             let piece = self.reader.fill_buf()?;
-            if piece.is_empty() {
-                return Ok(any.then_some((kept, too_long)));
-            }
-            any = true;
             let end = piece.iter().position(|byte| *byte == b'\n');
             let part = &piece[..end.unwrap_or(piece.len())];
-            // One more for a carriage return that is no part of the line.
-            too_long |= kept.len() + part.len() > LONGEST_LINE_BYTES + 1;
-            if !too_long {
-                kept.extend_from_slice(part);
-            }
+            any |= !piece.is_empty();
+            length = length.saturating_add(part.len());
+            // One more than the limit, for a carriage return that is no part of the line.
+            let room = (LONGEST_LINE_BYTES + 1).saturating_sub(kept.len());
+            kept.extend_from_slice(&part[..part.len().min(room)]);
             let used = end.map_or(piece.len(), |end| end + 1);
+            let is_last = end.is_some() || used == 0;
             self.reader.consume(used);
             self.read_bytes += u64::try_from(used).unwrap_or(u64::MAX);
-            if end.is_some() {
-                too_long |= kept.len() > LONGEST_LINE_BYTES && kept.last() != Some(&b'\r');
-                return Ok(Some((kept, too_long)));
+            if is_last {
+                let ends_in_return = length == LONGEST_LINE_BYTES + 1 && kept.last() == Some(&b'\r');
+                let too_long = length > LONGEST_LINE_BYTES && !ends_in_return;
+                return Ok(any.then_some((kept, too_long)));
             }
         }
     }
@@ -130,5 +129,7 @@ mod tests {
         assert_eq!(found[0], whole(1, &"a".repeat(LONGEST_LINE_BYTES)));
         assert_eq!(found[1], Line { number: 2, text: Text::TooLong });
         assert_eq!(found[2], whole(3, "after"));
+        assert_eq!(lines(&vec![b'c'; LONGEST_LINE_BYTES + 1])[0].text, Text::TooLong);
+        assert_eq!(lines(&vec![b'c'; LONGEST_LINE_BYTES])[0], whole(1, &"c".repeat(LONGEST_LINE_BYTES)));
     }
 }
