@@ -95,17 +95,20 @@ row! {
     NextRow { at: Option<Instant> }
 }
 
-/// The due scan of collect: an index scan over created rows alone.
-pub const LEASE_TO_SEND: &str = "UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 \
-     WHERE id IN (SELECT a.id FROM attempts a WHERE a.state = 'created' AND a.next_at <= $3 AND a.lease_until <= $3 \
-     AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) AND state = 'created' \
+/// The due scan of collect: an index scan over created rows alone. It is materialized because PostgreSQL may otherwise run a
+/// subquery that locks and skips once more for every row it updates, and then leases beyond the limit.
+pub const LEASE_TO_SEND: &str = "WITH due AS MATERIALIZED (SELECT a.id FROM attempts a WHERE a.state = 'created' AND a.next_at <= $3 \
+     AND a.lease_until <= $3 AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
+     UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 \
+     WHERE id IN (SELECT due.id FROM due) AND state = 'created' \
      RETURNING id, charge_id, lease_epoch, state, payment_id, sends, late_looks, last_sent_at";
 
-/// The due scan of reconcile: an index scan over rows whose outcome is open.
-pub const LEASE_TO_LOOK_AT: &str = "UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 \
-     WHERE id IN (SELECT a.id FROM attempts a WHERE a.state IN ('sending', 'unknown', 'pending') AND a.next_at <= $3 \
+/// The due scan of reconcile: an index scan over rows whose outcome is open, materialized for the same reason.
+pub const LEASE_TO_LOOK_AT: &str = "WITH due AS MATERIALIZED (SELECT a.id FROM attempts a \
+     WHERE a.state IN ('sending', 'unknown', 'pending') AND a.next_at <= $3 \
      AND a.lease_until <= $3 AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
-     AND state IN ('sending', 'unknown', 'pending') \
+     UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 \
+     WHERE id IN (SELECT due.id FROM due) AND state IN ('sending', 'unknown', 'pending') \
      RETURNING id, charge_id, lease_epoch, state, payment_id, sends, late_looks, last_sent_at";
 
 /// Who leases, until when, and of what.
