@@ -32,7 +32,18 @@ fn main() {
         if !all && !only(database) {
             continue;
         }
-        let sets = runtime.block_on(measure(database, charges, &[]));
+        let sets = if only("rows") {
+            runtime
+                .block_on(measure(
+                    database,
+                    charges,
+                    &[("engine.batch", "1"), ("engine.in_flight", "1"), ("engine.record_linger", "0s")],
+                ))
+                .print(database);
+            continue;
+        } else {
+            runtime.block_on(measure(database, charges, &[]))
+        };
         let single = [("engine.batch", "1"), ("engine.in_flight", "1"), ("engine.record_linger", "0s")];
         let rows = runtime.block_on(measure(database, charges / 20, &single));
         sets.print(database);
@@ -94,7 +105,7 @@ async fn measure(database: &str, charges: u32, flags: &[(&str, &str)]) -> Measur
     let directory = tempfile::tempdir().unwrap();
     let url = match database {
         "sqlite" => format!("sqlite:{}", directory.path().join("dues.db").display()),
-        _ => postgres::Cluster::shared().new_database(),
+        _ => std::env::var("DUES_BENCH_POSTGRES").unwrap_or_else(|_| postgres::Cluster::shared().new_database()),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = format!("http://{}", listener.local_addr().unwrap());
@@ -142,6 +153,9 @@ async fn measure(database: &str, charges: u32, flags: &[(&str, &str)]) -> Measur
     assert!(stopped.success());
     assert!(daemon.wait().unwrap().success(), "the daemon stops with exit code 0");
     let rest = reader.join().unwrap();
+    for line in rest.iter().filter(|line| line.contains("ERROR") || line.contains("WARN")) {
+        println!("the daemon said: {line}");
+    }
     let round_trips = rest.iter().rev().find_map(|line| line.split("\"round_trips\":").nth(1)).unwrap_or_default();
     server.abort();
     let round_trips = round_trips.split('}').next().unwrap_or_default().to_owned();

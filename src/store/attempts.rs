@@ -95,20 +95,18 @@ row! {
     NextRow { at: Option<Instant> }
 }
 
-/// The due scan of collect: an index scan over created rows alone. It is materialized because PostgreSQL may otherwise run a
-/// subquery that locks and skips once more for every row it updates, and then leases beyond the limit.
-pub const LEASE_TO_SEND: &str = "WITH due AS MATERIALIZED (SELECT a.id FROM attempts a WHERE a.state = 'created' AND a.next_at <= $3 \
-     AND a.lease_until <= $3 AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
-     UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 \
-     WHERE id IN (SELECT due.id FROM due) AND state = 'created' \
+/// The due scan of collect: an index scan over created rows alone. The rows are chosen in a materialized step of their own, because
+/// PostgreSQL may otherwise run a subquery with LIMIT once for every row it is compared with, and lease more than was asked for.
+pub const LEASE_TO_SEND: &str = "WITH due AS MATERIALIZED (SELECT a.id AS due_id FROM attempts a WHERE a.state = 'created' \
+     AND a.next_at <= $3 AND a.lease_until <= $3 AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
+     UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 FROM due WHERE id = due_id \
      RETURNING id, charge_id, lease_epoch, state, payment_id, sends, late_looks, last_sent_at";
 
-/// The due scan of reconcile: an index scan over rows whose outcome is open, materialized for the same reason.
-pub const LEASE_TO_LOOK_AT: &str = "WITH due AS MATERIALIZED (SELECT a.id FROM attempts a \
-     WHERE a.state IN ('sending', 'unknown', 'pending') AND a.next_at <= $3 \
-     AND a.lease_until <= $3 AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
-     UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 \
-     WHERE id IN (SELECT due.id FROM due) AND state IN ('sending', 'unknown', 'pending') \
+/// The due scan of reconcile: an index scan over rows whose outcome is open.
+pub const LEASE_TO_LOOK_AT: &str = "WITH due AS MATERIALIZED (SELECT a.id AS due_id FROM attempts a \
+     WHERE a.state IN ('sending', 'unknown', 'pending') AND a.next_at <= $3 AND a.lease_until <= $3 \
+     AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
+     UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 FROM due WHERE id = due_id \
      RETURNING id, charge_id, lease_epoch, state, payment_id, sends, late_looks, last_sent_at";
 
 /// Who leases, until when, and of what.

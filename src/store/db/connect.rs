@@ -93,10 +93,10 @@ impl Store {
                 Db::Sqlite { write, read }
             }
             DatabaseUrl::Postgres(url) => {
-                let options = PgConnectOptions::from_str(url.expose_secret())
-                    .map_err(failed)?
-                    .application_name("dues")
-                    .options([("synchronous_commit", "on"), ("timezone", "UTC"), ("lock_timeout", "30000")]);
+                let options =
+                    PgConnectOptions::from_str(url.expose_secret()).map_err(failed)?.application_name("dues").options(
+                        [("synchronous_commit", "on"), ("timezone", "UTC"), ("lock_timeout", "30000"), ("jit", "off")],
+                    );
                 let pool = PgPoolOptions::new()
                     .max_connections(max_connections)
                     .test_before_acquire(false)
