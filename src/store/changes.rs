@@ -249,7 +249,8 @@ impl Tx {
         .await
     }
 
-    /// What we know of a payment only grows: a later row without a code, a link or an attempt does not take one away.
+    /// What we know of a payment only grows: a later row without a code, a link or an attempt does not take one away. Money that
+    /// was taken or given back stays so: a row that knows of less is an older answer that came late, and its status is older too.
     async fn change_payments(&mut self, changes: &[PaymentChange], now: Instant) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
@@ -302,11 +303,16 @@ impl Tx {
                  ON CONFLICT (gateway_payment_id) DO UPDATE SET \
                  attempt_id = COALESCE(payments.attempt_id, excluded.attempt_id), \
                  charge_id = COALESCE(payments.charge_id, excluded.charge_id), \
-                 status_at = CASE WHEN payments.status = excluded.status THEN payments.status_at ELSE excluded.status_at END, \
-                 status = excluded.status, \
+                 status_at = CASE WHEN payments.status = excluded.status OR excluded.captured_minor < payments.captured_minor \
+                 OR excluded.refunded_minor < payments.refunded_minor THEN payments.status_at ELSE excluded.status_at END, \
+                 status = CASE WHEN excluded.captured_minor < payments.captured_minor \
+                 OR excluded.refunded_minor < payments.refunded_minor THEN payments.status ELSE excluded.status END, \
                  amount_minor = COALESCE(excluded.amount_minor, payments.amount_minor), \
                  currency = COALESCE(excluded.currency, payments.currency), \
-                 captured_minor = excluded.captured_minor, refunded_minor = excluded.refunded_minor, \
+                 captured_minor = CASE WHEN excluded.captured_minor < payments.captured_minor THEN payments.captured_minor \
+                 ELSE excluded.captured_minor END, \
+                 refunded_minor = CASE WHEN excluded.refunded_minor < payments.refunded_minor THEN payments.refunded_minor \
+                 ELSE excluded.refunded_minor END, \
                  response_code = COALESCE(excluded.response_code, payments.response_code), \
                  decline_class = COALESCE(excluded.decline_class, payments.decline_class), \
                  redirect_url = COALESCE(excluded.redirect_url, payments.redirect_url), \

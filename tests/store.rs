@@ -1,0 +1,27 @@
+//! What the books promise: leases, guards, versions, and one schema in two dialects. Every statement of the store runs on both
+//! databases here.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail by panicking")]
+
+mod support;
+
+#[path = "store/bring_up.rs"]
+mod bring_up;
+#[path = "store/endings.rs"]
+mod endings;
+#[path = "store/guards.rs"]
+mod guards;
+#[path = "store/leases.rs"]
+mod leases;
+#[path = "store/ledger.rs"]
+mod ledger;
+#[path = "store/scans.rs"]
+mod scans;
+#[path = "store/schema.rs"]
+mod schema;
+#[path = "store/statements.rs"]
+mod statements;
+#[path = "store/unpaid.rs"]
+mod unpaid;
+#[path = "store/versions.rs"]
+mod versions;
