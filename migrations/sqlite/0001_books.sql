@@ -130,8 +130,6 @@ CREATE TABLE attempts (
     state           TEXT NOT NULL CHECK (state IN ('created', 'sending', 'pending', 'unknown', 'captured', 'declined', 'canceled',
                         'expired', 'rejected', 'absent', 'superseded', 'withdrawn')), -- the machine of attempts
     customer_id     INTEGER NOT NULL REFERENCES customers (id), -- whose name and e-mail complete the body
-    body            TEXT NOT NULL, -- the request without personal data, frozen when the attempt was created
-    body_digest     TEXT NOT NULL, -- SHA-256 of the whole body: what is sent again is the same to the byte
     payment_id      TEXT, -- pay_... of the payment it waits for or ended with
     next_at         TEXT, -- when it is sent or looked at next: every live attempt has one
     lease_owner     TEXT, -- the daemon that works on it
@@ -157,6 +155,15 @@ CREATE TABLE attempts (
 CREATE UNIQUE INDEX attempts_one_live ON attempts (charge_id) WHERE state IN ('created', 'sending', 'unknown', 'pending');
 CREATE INDEX attempts_to_send ON attempts (next_at, id) WHERE state = 'created';
 CREATE INDEX attempts_to_look_at ON attempts (next_at, id) WHERE state IN ('sending', 'unknown', 'pending');
+
+-- The requests stand apart from the attempts, because an attempt is written several times and its request once.
+CREATE TABLE requests (
+    charge_id   INTEGER NOT NULL REFERENCES charges (id), -- of which charge
+    n           INTEGER NOT NULL CHECK (n > 0), -- of which of its attempts
+    body        TEXT NOT NULL, -- the request without personal data, frozen when the attempt was created
+    body_digest TEXT NOT NULL, -- SHA-256 of the whole body: what is sent again is the same to the byte
+    PRIMARY KEY (charge_id, n)
+) STRICT;
 
 CREATE TABLE payments (
     id                 INTEGER PRIMARY KEY, -- inside

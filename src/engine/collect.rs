@@ -99,7 +99,7 @@ impl Collect {
         Ok(count)
     }
 
-    /// Leases and clears in one transaction: what is leased and needs no look-up is `sending` when it commits.
+    /// Claims, leases and clears in one transaction: what needs no look-up is `sending` when it commits.
     async fn lease(&self, limit: u32) -> Result<(usize, Settled), EngineError> {
         let engine = &self.engine;
         let work = async {
@@ -112,7 +112,7 @@ impl Collect {
                 charge_id: self.charge_id,
                 limit,
             };
-            let rows = tx.lease_to_send(&lease).await?;
+            let rows = tx.claim_to_send(&lease).await?;
             if rows.is_empty() {
                 tx.commit().await?;
                 return Ok((0, Settled { unused: limit, ..Settled::default() }));
@@ -127,7 +127,8 @@ impl Collect {
                 })
                 .collect();
             let mut settled = engine.settle_within(tx, &due, limit).await?;
-            settled.epochs = rows.iter().map(|row| (row.id, (row.charge_id, row.lease_epoch))).collect();
+            // The lease was written with the decision, under the next epoch.
+            settled.epochs = rows.iter().map(|row| (row.id, (row.charge_id, row.lease_epoch + 1))).collect();
             Ok((rows.len(), settled))
         };
         work.await.map_err(EngineError::of("collect"))

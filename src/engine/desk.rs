@@ -36,6 +36,8 @@ pub(super) struct Attempt {
     pub n: i64,
     pub is_first: bool,
     pub epoch: i64,
+    /// The lease from now on.
+    pub leased_epoch: i64,
     pub state: AttemptState,
     pub payment_id: Option<String>,
     pub next_at: Option<Instant>,
@@ -136,6 +138,14 @@ impl Desk {
             reference: self.charge.reference.clone(),
             amount_minor: self.charge.amount.amount_minor,
             currency: self.charge.amount.currency,
+        }
+    }
+
+    /// Leases an attempt to this daemon: whoever held it before can no longer write.
+    pub fn lease(&mut self, id: i64, until: Instant) {
+        if let Some(attempt) = self.attempt_mut(id) {
+            attempt.leased_epoch = attempt.epoch + 1;
+            attempt.lease_until = Some(until);
         }
     }
 

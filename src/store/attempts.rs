@@ -95,14 +95,14 @@ row! {
     NextRow { at: Option<Instant> }
 }
 
-/// The due scan of collect: an index scan over created rows alone. The rows are chosen in a materialized step of their own, because
-/// PostgreSQL may otherwise run a subquery with LIMIT once for every row it is compared with, and lease more than was asked for.
-pub const LEASE_TO_SEND: &str = "WITH due AS MATERIALIZED (SELECT a.id AS due_id FROM attempts a WHERE a.state = 'created' \
-     AND a.next_at <= $3 AND a.lease_until <= $3 AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
-     UPDATE attempts SET lease_owner = $1, lease_until = $2, lease_epoch = lease_epoch + 1 FROM due WHERE id = due_id \
-     RETURNING id, charge_id, lease_epoch, state, payment_id, sends, late_looks, last_sent_at";
+/// The due scan of collect: an index scan over created rows alone. It only locks them: the same transaction decides, and writes the
+/// lease together with `sending`.
+pub const CLAIM_TO_SEND: &str = "SELECT a.id, a.charge_id, a.lease_epoch, a.state, a.payment_id, a.sends, a.late_looks, \
+     a.last_sent_at FROM attempts a WHERE a.state = 'created' AND a.next_at <= $1 AND a.lease_until <= $1 \
+     AND ($2 IS NULL OR a.charge_id = $2) ORDER BY a.next_at, a.id LIMIT $3 {lock a}";
 
-/// The due scan of reconcile: an index scan over rows whose outcome is open.
+/// The due scan of reconcile: an index scan over rows whose outcome is open. The rows are chosen in a materialized step of their own,
+/// because PostgreSQL may otherwise run a subquery with LIMIT once for every row it is compared with, and lease more than asked for.
 pub const LEASE_TO_LOOK_AT: &str = "WITH due AS MATERIALIZED (SELECT a.id AS due_id FROM attempts a \
      WHERE a.state IN ('sending', 'unknown', 'pending') AND a.next_at <= $3 AND a.lease_until <= $3 \
      AND ($4 IS NULL OR a.charge_id = $4) ORDER BY a.next_at, a.id LIMIT $5 {lock a}) \
@@ -130,42 +130,43 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Database`]; a unique violation where a charge has a live attempt.
     pub async fn create_attempts(&mut self, new: &[NewAttempt], now: Instant) -> Result<(), StoreError> {
-        let mut rows = Rows::new(
-            &["charge_id", "n", "idempotency_key", "kind", "customer_id", "body", "body_digest", "next_at"],
-            "iittitt@",
-        );
+        let mut rows = Rows::new(&["charge_id", "n", "idempotency_key", "kind", "customer_id", "next_at"], "iitti@");
+        let mut requests = Rows::new(&["charge_id", "n", "body", "body_digest"], "iitt");
         for it in new {
-            rows.push(cells![
-                it.charge_id,
-                it.n,
-                it.idempotency_key.as_str(),
-                it.kind,
-                it.customer_id,
-                it.body.as_str(),
-                it.body_digest.as_str(),
-                it.next_at,
-            ]);
+            rows.push(cells![it.charge_id, it.n, it.idempotency_key.as_str(), it.kind, it.customer_id, it.next_at,]);
+            requests.push(cells![it.charge_id, it.n, it.body.as_str(), it.body_digest.as_str()]);
         }
         self.run(
             Statement::new(
-                "INSERT INTO attempts (charge_id, n, idempotency_key, kind, state, customer_id, body, body_digest, next_at, \
+                "INSERT INTO attempts (charge_id, n, idempotency_key, kind, state, customer_id, next_at, \
                  lease_until, lease_epoch, sends, looks, late_looks, server_error, created_at) \
-                 SELECT v.charge_id, v.n, v.idempotency_key, v.kind, 'created', v.customer_id, v.body, v.body_digest, \
+                 SELECT v.charge_id, v.n, v.idempotency_key, v.kind, 'created', v.customer_id, \
                  v.next_at, $1, 0, 0, 0, 0, 0, $1 FROM {v}",
             )
             .bind(now)
             .rows("v", rows),
         )
         .await?;
+        self.run(
+            Statement::new(
+                "INSERT INTO requests (charge_id, n, body, body_digest) \
+                 SELECT v.charge_id, v.n, v.body, v.body_digest FROM {v}",
+            )
+            .rows("v", requests),
+        )
+        .await?;
         Ok(())
     }
 
-    /// Leases created attempts whose time has come, the longest due first.
+    /// Takes hold of created attempts whose time has come, the longest due first, until this unit of work ends.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn lease_to_send(&mut self, lease: &Lease<'_>) -> Result<Vec<LeasedRow>, StoreError> {
-        self.lease(LEASE_TO_SEND, lease).await
+    pub async fn claim_to_send(&mut self, claim: &Lease<'_>) -> Result<Vec<LeasedRow>, StoreError> {
+        let statement = Statement::new(CLAIM_TO_SEND).bind(claim.now).bind(claim.charge_id).bind(claim.limit);
+        let mut rows: Vec<LeasedRow> = self.all(statement).await?;
+        rows.sort_by_key(|row| row.id);
+        Ok(rows)
     }
 
     /// Leases attempts whose outcome is open and whose next look has come, the longest due first.
@@ -173,11 +174,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn lease_to_look_at(&mut self, lease: &Lease<'_>) -> Result<Vec<LeasedRow>, StoreError> {
-        self.lease(LEASE_TO_LOOK_AT, lease).await
-    }
-
-    async fn lease(&mut self, text: &'static str, lease: &Lease<'_>) -> Result<Vec<LeasedRow>, StoreError> {
-        let statement = Statement::new(text)
+        let statement = Statement::new(LEASE_TO_LOOK_AT)
             .bind(lease.owner)
             .bind(lease.until)
             .bind(lease.now)
@@ -195,10 +192,10 @@ impl Tx {
     pub async fn sendables(&mut self, attempt_ids: Vec<i64>) -> Result<Vec<SendableRow>, StoreError> {
         self.all(
             Statement::new(
-                "SELECT a.id, a.charge_id, a.lease_epoch, a.idempotency_key, a.body, a.body_digest, \
+                "SELECT a.id, a.charge_id, a.lease_epoch, a.idempotency_key, r.body, r.body_digest, \
                  k.name AS customer_name, k.email AS customer_email, c.reference, c.amount_minor, c.currency \
-                 FROM attempts a JOIN {v} ON a.id = v.id JOIN charges c ON c.id = a.charge_id \
-                 JOIN customers k ON k.id = a.customer_id ORDER BY a.id",
+                 FROM attempts a JOIN {v} ON a.id = v.id JOIN requests r ON r.charge_id = a.charge_id AND r.n = a.n \
+                 JOIN charges c ON c.id = a.charge_id JOIN customers k ON k.id = a.customer_id ORDER BY a.id",
             )
             .rows("v", ids(attempt_ids)),
         )

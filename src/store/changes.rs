@@ -78,6 +78,8 @@ pub struct AttemptChange {
     pub was: AttemptState,
     /// The lease it was read under, as a guard.
     pub epoch: i64,
+    /// The lease from now on: higher where it is leased by this change.
+    pub leased_epoch: i64,
     /// Its state.
     pub state: AttemptState,
     /// The payment it waits for or ended with.
@@ -179,7 +181,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Database`]; [`StoreError::Moved`] where a guard no longer holds. The caller then drops this unit of work.
     pub async fn apply(&mut self, changes: Changes, actor: &str, now: Instant) -> Result<Vec<OpenedRow>, StoreError> {
-        self.change_attempts(&changes.attempts).await?;
+        self.change_attempts(&changes.attempts, actor).await?;
         self.change_payments(&changes.payments, now).await?;
         self.change_charges(&changes.charges).await?;
         self.name_sources(&changes.new_sources, now).await?;
@@ -192,12 +194,13 @@ impl Tx {
         self.open_reviews(&changes.reviews, now).await
     }
 
-    async fn change_attempts(&mut self, changes: &[AttemptChange]) -> Result<(), StoreError> {
+    async fn change_attempts(&mut self, changes: &[AttemptChange], actor: &str) -> Result<(), StoreError> {
         let mut rows = Rows::new(
             &[
                 "id",
                 "was",
                 "epoch",
+                "leased_epoch",
                 "state",
                 "payment_id",
                 "next_at",
@@ -212,13 +215,14 @@ impl Tx {
                 "missing_since",
                 "settled_at",
             ],
-            "ititt@@iii@@@i@@",
+            "itiitt@@iii@@@i@@",
         );
         for it in changes {
             rows.push(cells![
                 it.id,
                 it.was.as_str(),
                 it.epoch,
+                it.leased_epoch,
                 it.state.as_str(),
                 it.payment_id.as_deref(),
                 it.next_at,
@@ -241,9 +245,12 @@ impl Tx {
                 "UPDATE attempts SET state = v.state, payment_id = v.payment_id, next_at = v.next_at, \
                  lease_until = v.lease_until, sends = v.sends, looks = v.looks, late_looks = v.late_looks, \
                  first_sent_at = v.first_sent_at, last_sent_at = v.last_sent_at, unknown_since = v.unknown_since, \
-                 server_error = v.server_error, missing_since = v.missing_since, settled_at = v.settled_at \
+                 server_error = v.server_error, missing_since = v.missing_since, settled_at = v.settled_at, \
+                 lease_epoch = v.leased_epoch, \
+                 lease_owner = CASE WHEN v.leased_epoch > v.epoch THEN $1 ELSE attempts.lease_owner END \
                  FROM {v} WHERE attempts.id = v.id AND attempts.state = v.was AND attempts.lease_epoch = v.epoch",
             )
+            .bind(actor)
             .rows("v", rows),
         )
         .await

@@ -48,6 +48,7 @@ pub(super) fn due(desk: &mut Desk, context: &mut Context<'_>, id: i64, looked: b
         return over_limit(desk, context, id);
     }
     if !looked && (n > 1 || context.rules.protocol.look_first == LookFirst::Always) {
+        desk.lease(id, now + delta(context.rules.protocol.lease));
         desk.notes.look_first.push(id);
         return Ok(());
     }
@@ -68,14 +69,14 @@ pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Resu
     }
     context.allowance -= 1;
     desk.move_attempt(id, AttemptEvent::Send, None, now)?;
+    let lease_until = now + delta(context.rules.protocol.lease);
+    desk.lease(id, lease_until);
     if let Some(attempt) = desk.attempt_mut(id) {
-        let lease_until = now + delta(context.rules.protocol.lease);
         attempt.sends += 1;
         attempt.first_sent_at = attempt.first_sent_at.or(Some(now));
         attempt.last_sent_at = Some(now);
         attempt.unknown_since = None;
         attempt.server_error = false;
-        attempt.lease_until = Some(lease_until);
         // If this process dies, whoever comes after the lease looks it up.
         attempt.next_at = Some(lease_until);
     }
