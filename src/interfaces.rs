@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod daemon;
 pub mod demo;
+pub mod import;
 pub mod systemd;
 pub mod telemetry;

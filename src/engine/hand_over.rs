@@ -1,20 +1,28 @@
 //! `hand over`: enters subscriptions whose first payment was made elsewhere, in sets. What is there already stays as it is, so the
 //! same file may be handed over again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
 use crate::clock::Instant;
+use crate::config::Settings;
 use crate::domain::calendar::{CalendarError, Schedule, Segment, Zone};
+use crate::domain::catch_up::{CatchUp, Decision};
 use crate::domain::id::SubscriptionId;
+use crate::domain::money::Money;
 use crate::domain::source::SourceState;
 use crate::domain::subscription::SubscriptionState;
 use crate::engine::{Engine, EngineError};
-use crate::store::StoreError;
 use crate::store::customers::NewCustomer;
 use crate::store::journal::Entry;
+use crate::store::plans::StoredPlan;
 use crate::store::subscriptions::NewSubscription;
+use crate::store::{Store, StoreError};
+
+/// Periods that may have begun by now and were not charged by dues. More are a slip of the pen in a date far more often than a wish,
+/// and the catch-up rule must see all of them at once.
+pub const MOST_PERIODS_BEGUN: usize = 1_000;
 
 /// One subscription to hand over.
 #[derive(Debug, Clone)]
@@ -54,6 +62,23 @@ pub enum Refusal {
         /// Where periods are counted from.
         anchor_on: NaiveDate,
     },
+    /// Too far back.
+    #[error("more than {MOST_PERIODS_BEGUN} periods have begun since anchor_on {anchor_on}: give next_charge_on")]
+    TooFarBack {
+        /// Where periods are counted from.
+        anchor_on: NaiveDate,
+    },
+}
+
+/// What the catch-up rule makes of the periods that have begun already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FallsDue {
+    /// Periods that are charged at once.
+    pub charges: usize,
+    /// Periods that wait for a person's decision.
+    pub held: usize,
+    /// The price of each.
+    pub price: Money,
 }
 
 /// A subscription that can be handed over.
@@ -64,6 +89,7 @@ pub struct Acceptable {
     segment: Segment,
     next_index: i64,
     next_charge_at: Instant,
+    falls_due: FallsDue,
 }
 
 impl Acceptable {
@@ -72,9 +98,55 @@ impl Acceptable {
         self.next_charge_at
     }
 
+    /// What is charged at once.
+    pub fn falls_due(&self) -> FallsDue {
+        self.falls_due
+    }
+
     /// The merchant's own reference.
     pub fn reference(&self) -> &str {
         &self.hand_over.reference
+    }
+
+    /// Charges this source, where only the first payment could tell it.
+    pub fn charge_to(&mut self, source_id: String) {
+        self.hand_over.source_id = source_id;
+    }
+}
+
+/// The checks of a hand-over for who only wants to know: an engine would pin the books and bring the config's plans into them.
+#[derive(Debug, Clone)]
+pub struct Rehearsal {
+    plans: BTreeMap<String, StoredPlan>,
+    catch_up: CatchUp,
+}
+
+impl Rehearsal {
+    /// The plans of the books, and over them those of the config as they would be brought in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn new(settings: &Settings, store: &Store) -> Result<Rehearsal, StoreError> {
+        let stored = store.plans().await?.into_iter().map(|it| (it.name.clone(), it));
+        let configured = settings.plans.iter().map(|(name, plan)| {
+            // Nothing is entered under this id.
+            (name.clone(), StoredPlan { id: 0, name: name.clone(), version: 0, plan: plan.clone() })
+        });
+        Ok(Rehearsal { plans: stored.chain(configured).collect(), catch_up: settings.catch_up.clone() })
+    }
+
+    /// Checks one subscription against plans and calendar.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn acceptable(&self, hand_over: HandOver, now: Instant) -> Result<Acceptable, Refusal> {
+        let plan = self.plans.get(&hand_over.plan);
+        accept(hand_over, plan, &self.catch_up, now)
+    }
+
+    /// The names of all plans.
+    pub fn plan_names(&self) -> impl Iterator<Item = &str> {
+        self.plans.keys().map(String::as_str)
     }
 }
 
@@ -84,25 +156,8 @@ impl Engine {
     /// # Errors
     /// [`Refusal`].
     pub fn acceptable(&self, hand_over: HandOver) -> Result<Acceptable, Refusal> {
-        let Some(stored) = self.rules.plan_named(&hand_over.plan) else {
-            return Err(Refusal::NoPlan(hand_over.plan));
-        };
-        let segment = Segment {
-            first_index: 0,
-            anchor_on: hand_over.anchor_on,
-            hour: stored.plan.billing_hour,
-            zone: hand_over.zone.clone(),
-            interval: stored.plan.interval,
-        };
-        let schedule = Schedule::new(vec![segment.clone()])?;
-        let next_index = match hand_over.next_charge_on {
-            None => 0,
-            Some(on) => {
-                schedule.index_starting_on(on).ok_or(Refusal::NotAPeriod { on, anchor_on: hand_over.anchor_on })?
-            }
-        };
-        let next_charge_at = schedule.start_of(next_index)?;
-        Ok(Acceptable { plan_id: stored.id, segment, next_index, next_charge_at, hand_over })
+        let plan = self.rules.plan_named(&hand_over.plan);
+        accept(hand_over, plan, &self.rules.catch_up, self.clock.now())
     }
 
     /// Enters a set; the references that were entered. The others were there already.
@@ -155,4 +210,39 @@ impl Engine {
         tx.commit().await?;
         Ok(entered.into_keys().collect())
     }
+}
+
+fn accept(
+    hand_over: HandOver,
+    plan: Option<&StoredPlan>,
+    catch_up: &CatchUp,
+    now: Instant,
+) -> Result<Acceptable, Refusal> {
+    let Some(stored) = plan else {
+        return Err(Refusal::NoPlan(hand_over.plan));
+    };
+    let segment = Segment {
+        first_index: 0,
+        anchor_on: hand_over.anchor_on,
+        hour: stored.plan.billing_hour,
+        zone: hand_over.zone.clone(),
+        interval: stored.plan.interval,
+    };
+    let schedule = Schedule::new(vec![segment.clone()])?;
+    let next_index = match hand_over.next_charge_on {
+        None => 0,
+        Some(on) => schedule.index_starting_on(on).ok_or(Refusal::NotAPeriod { on, anchor_on: hand_over.anchor_on })?,
+    };
+    let next_charge_at = schedule.start_of(next_index)?;
+    let begun = schedule.begun_by(next_index, now, MOST_PERIODS_BEGUN + 1)?;
+    if begun.len() > MOST_PERIODS_BEGUN {
+        return Err(Refusal::TooFarBack { anchor_on: hand_over.anchor_on });
+    }
+    let decisions = catch_up.decide(&begun, now, stored.plan.catch_up, now);
+    let falls_due = FallsDue {
+        charges: decisions.iter().filter(|it| matches!(it, Decision::Bill(_))).count(),
+        held: decisions.iter().filter(|it| matches!(it, Decision::Hold)).count(),
+        price: stored.plan.price,
+    };
+    Ok(Acceptable { plan_id: stored.id, segment, next_index, next_charge_at, falls_due, hand_over })
 }

@@ -1,0 +1,339 @@
+//! The door of handed-over subscriptions: reads a file row by row, turns rows into hand-overs, and enters them in sets. However long the
+//! file is, one set is in memory, and of every row before it a hash of its reference.
+
+mod columns;
+mod evidence;
+mod format;
+mod lines;
+mod rejects;
+mod row;
+mod summary;
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use crate::clock::Clock;
+use crate::engine::hand_over::{Acceptable, HandOver, Refusal, Rehearsal};
+use crate::engine::{Engine, EngineError};
+use crate::store::{Store, StoreError};
+
+pub use columns::COLUMNS;
+pub use evidence::{Desk, Evidence};
+pub use format::{Format, Unreadable};
+pub use rejects::Place;
+pub use summary::{Rejected, Summary};
+
+use format::{Layout, Record};
+use lines::Lines;
+use rejects::Rejects;
+
+/// Rows that are entered in one transaction.
+const SET: usize = 500;
+
+/// Where good rows go.
+#[derive(Debug)]
+pub enum Books {
+    /// They are entered.
+    Enter(Box<Engine>),
+    /// They are held against the books, and nothing is written.
+    Rehearse {
+        /// The books.
+        store: Store,
+        /// The checks.
+        rehearsal: Box<Rehearsal>,
+        /// The time.
+        clock: Clock,
+    },
+}
+
+/// Why an import ended before its file did.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file cannot be read.
+    #[error("{} cannot be imported", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Unreadable,
+    },
+    /// The rejects file cannot be written.
+    #[error("the rejects file cannot be written; name another place with --rejects")]
+    Rejects(#[source] io::Error),
+    /// The books failed.
+    #[error("the import stopped after {entered} rows were entered; run it again, what is there is left as it is")]
+    Books {
+        /// How far it came.
+        entered: u64,
+        /// Why.
+        source: BooksError,
+    },
+}
+
+/// What failed in the books.
+#[derive(Debug, thiserror::Error)]
+pub enum BooksError {
+    /// Reading.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Writing.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// A file whose header was read and found good.
+#[derive(Debug)]
+pub struct Source<R> {
+    path: PathBuf,
+    format: Format,
+    layout: Layout,
+    lines: Lines<R>,
+}
+
+impl Source<BufReader<File>> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`ImportError::Unreadable`].
+    pub fn open(path: &Path, format: Format) -> Result<Self, ImportError> {
+        let file = File::open(path)
+            .map_err(|error| ImportError::Unreadable { path: path.to_owned(), source: Unreadable::Io(error) })?;
+        Source::new(path, format, BufReader::new(file))
+    }
+}
+
+impl<R: BufRead> Source<R> {
+    /// Reads the header from `reader`; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// [`ImportError::Unreadable`].
+    pub fn new(path: &Path, format: Format, reader: R) -> Result<Self, ImportError> {
+        let mut lines = Lines::new(reader);
+        let layout = Layout::read(format, &mut lines)
+            .map_err(|source| ImportError::Unreadable { path: path.to_owned(), source })?;
+        Ok(Source { path: path.to_owned(), format, layout, lines })
+    }
+}
+
+/// A row that was read and is good so far.
+#[derive(Debug)]
+struct Row {
+    line: u64,
+    record: Record,
+    hand_over: HandOver,
+}
+
+/// The rows of one set by what is to become of them.
+#[derive(Debug, Default)]
+struct Set {
+    rows: Vec<Row>,
+    rejected: BTreeMap<u64, (Record, String)>,
+}
+
+/// One import under way.
+#[derive(Debug)]
+pub struct Import {
+    books: Books,
+    evidence: Evidence,
+    rejects: Rejects,
+    summary: Summary,
+    /// The first line of each reference, by the reference's hash: a file of a million rows takes some ten megabytes.
+    first_lines: HashMap<u64, u64>,
+    hasher: RandomState,
+}
+
+impl Import {
+    /// An import into `books`, with rejected rows in `place`.
+    pub fn new(books: Books, evidence: Evidence, place: Place, format: Format) -> Self {
+        let summary = Summary::new(matches!(books, Books::Rehearse { .. }));
+        Import {
+            books,
+            evidence,
+            rejects: Rejects::new(place, format),
+            summary,
+            first_lines: HashMap::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Imports the whole file. `progress` is told how many bytes have been done with.
+    ///
+    /// # Errors
+    /// [`ImportError`]; what was entered until then stays, and the same file may be imported again.
+    pub async fn run<R: BufRead>(
+        mut self,
+        mut source: Source<R>,
+        progress: impl Fn(u64),
+    ) -> Result<Summary, ImportError> {
+        loop {
+            let set = self.read_set(&mut source)?;
+            if set.rows.is_empty() && set.rejected.is_empty() {
+                break;
+            }
+            let entered = self.summary.entered;
+            let rejected = self.enter(set).await.map_err(|source| ImportError::Books { entered, source })?;
+            for (line, (record, reason)) in rejected {
+                self.rejects.add(&source.layout, record, &reason).map_err(ImportError::Rejects)?;
+                self.summary.reject(line, reason);
+            }
+            progress(source.lines.read_bytes());
+        }
+        if self.summary.read == 0 {
+            return Err(ImportError::Unreadable { path: source.path, source: Unreadable::Empty });
+        }
+        self.summary.rejects_file = self.rejects.finish().map_err(ImportError::Rejects)?;
+        Ok(self.summary)
+    }
+
+    fn read_set<R: BufRead>(&mut self, source: &mut Source<R>) -> Result<Set, ImportError> {
+        let mut set = Set::default();
+        while set.rows.len() + set.rejected.len() < SET {
+            let line = source
+                .lines
+                .next_line()
+                .map_err(|error| ImportError::Unreadable { path: source.path.clone(), source: error.into() })?;
+            let Some(line) = line else { break };
+            let Some((record, cells)) = source.layout.row(line.text) else { continue };
+            self.summary.read += 1;
+            let read = cells.and_then(|cells| {
+                let first = cells.get("reference").and_then(|reference| self.first_line(reference, line.number));
+                match (row::hand_over(&cells), first) {
+                    (read, None) => read,
+                    (Ok(_), Some(first)) => Err(format!("reference stands on line {first} already")),
+                    (Err(why), Some(first)) => Err(format!("reference stands on line {first} already; {why}")),
+                }
+            });
+            match read {
+                Ok(hand_over) => set.rows.push(Row { line: line.number, record, hand_over }),
+                Err(why) => drop(set.rejected.insert(line.number, (record, why))),
+            }
+        }
+        Ok(set)
+    }
+
+    /// The line on which the reference stood first, if that is another.
+    fn first_line(&mut self, reference: &str, line: u64) -> Option<u64> {
+        let first = *self.first_lines.entry(self.hasher.hash_one(reference)).or_insert(line);
+        (first != line).then_some(first)
+    }
+
+    /// Enters what is good in a set; the rejected rows, by line.
+    async fn enter(&mut self, set: Set) -> Result<BTreeMap<u64, (Record, String)>, BooksError> {
+        let Set { rows, mut rejected } = set;
+        let references: Vec<&str> = rows.iter().map(|row| row.hand_over.reference.as_str()).collect();
+        let taken = if rows.is_empty() { BTreeSet::new() } else { self.store().taken_references(&references).await? };
+        // What is there already is left as it is, whatever its row says, and costs no look-up.
+        let (there, fresh): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| taken.contains(&row.hand_over.reference));
+        self.summary.already_there += length(&there);
+        let mut acceptable = Vec::new();
+        let mut to_look_up = Vec::new();
+        for row in fresh {
+            match self.acceptable(row.hand_over.clone()) {
+                Err(why) => drop(rejected.insert(row.line, (row.record, why))),
+                Ok(accepted) => {
+                    to_look_up.extend(row.hand_over.first_payment_id.clone());
+                    acceptable.push((row, accepted));
+                }
+            }
+        }
+        let looked_up = match &mut self.evidence {
+            Evidence::Gateway(desk) => {
+                to_look_up.sort_unstable();
+                to_look_up.dedup();
+                Some(desk.look(to_look_up).await)
+            }
+            Evidence::Nowhere(_) | Evidence::Barred(_) => None,
+        };
+        let mut good = Vec::new();
+        for (row, mut accepted) in acceptable {
+            let proof = match (&row.hand_over.first_payment_id, &looked_up) {
+                (None, _) => Ok(None),
+                (Some(id), Some(found)) => evidence::judge(&row.hand_over, found.get(id)),
+                (Some(_), None) => self.unproven(&row.hand_over),
+            };
+            match proof {
+                Err(why) => drop(rejected.insert(row.line, (row.record, why))),
+                Ok(source) => {
+                    if let (Some(source), true) = (source, row.hand_over.source_id.is_empty()) {
+                        accepted.charge_to(source);
+                    }
+                    let unproven = row.hand_over.first_payment_id.is_some() && looked_up.is_none();
+                    good.push((accepted, unproven));
+                }
+            }
+        }
+        self.hand_over(good).await?;
+        Ok(rejected)
+    }
+
+    async fn hand_over(&mut self, good: Vec<(Acceptable, bool)>) -> Result<(), BooksError> {
+        let (set, unproven): (Vec<Acceptable>, Vec<bool>) = good.into_iter().unzip();
+        let entered: Option<BTreeSet<String>> = match &self.books {
+            Books::Enter(engine) => Some(engine.hand_over(&set).await?),
+            Books::Rehearse { .. } => None,
+        };
+        for (accepted, unproven) in set.iter().zip(unproven) {
+            // Somebody else may have entered it since we looked.
+            if entered.as_ref().is_some_and(|entered| !entered.contains(accepted.reference())) {
+                self.summary.already_there += 1;
+                continue;
+            }
+            self.summary.entered += 1;
+            self.summary.not_looked_up += u64::from(unproven);
+            self.summary.falls_due(accepted.falls_due());
+        }
+        Ok(())
+    }
+
+    /// A row whose first payment nobody looks up.
+    fn unproven(&self, hand_over: &HandOver) -> Result<Option<String>, String> {
+        match &self.evidence {
+            Evidence::Nowhere(why) if hand_over.source_id.is_empty() => {
+                Err(format!("source_id is missing and first_payment_id was not looked up, because {why}"))
+            }
+            Evidence::Barred(why) => evidence::later(why),
+            Evidence::Nowhere(_) | Evidence::Gateway(_) => Ok(None),
+        }
+    }
+
+    fn acceptable(&self, hand_over: HandOver) -> Result<Acceptable, String> {
+        let checked = match &self.books {
+            Books::Enter(engine) => engine.acceptable(hand_over),
+            Books::Rehearse { rehearsal, clock, .. } => rehearsal.acceptable(hand_over, clock.now()),
+        };
+        checked.map_err(|refusal| match refusal {
+            // The cell may hold anything, so the plans are named instead of it.
+            Refusal::NoPlan(_) => {
+                let names: Vec<&str> = match &self.books {
+                    Books::Enter(engine) => engine.rules.plan_names().collect(),
+                    Books::Rehearse { rehearsal, .. } => rehearsal.plan_names().collect(),
+                };
+                format!("plan is none of: {}", names.join(", "))
+            }
+            other => other.to_string(),
+        })
+    }
+
+    fn store(&self) -> &Store {
+        match &self.books {
+            Books::Enter(engine) => &engine.store,
+            Books::Rehearse { store, .. } => store,
+        }
+    }
+}
+
+impl<R> Source<R> {
+    /// The file's format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+}
+
+fn length(rows: &[Row]) -> u64 {
+    u64::try_from(rows.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,129 @@
+//! Evidence: what the gateway says of the first payments that were made elsewhere. Only a captured payment that agrees with its row is
+//! any; what could not be looked up is not guessed.
+
+use std::collections::BTreeMap;
+
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::engine::hand_over::HandOver;
+use crate::gateway::budget::TokenBucket;
+use crate::gateway::outcome::{LookOutcome, Payment, PaymentStatus};
+use crate::gateway::payments::Client;
+
+/// Look-ups under way at one time.
+const AT_ONCE: usize = 16;
+
+/// Where first payments are looked up.
+#[derive(Debug)]
+pub enum Evidence {
+    /// At the gateway.
+    Gateway(Desk),
+    /// Nowhere, as the operator wants it; why. Rows are entered all the same.
+    Nowhere(&'static str),
+    /// Nowhere, although it should be; why. Rows that need it are rejected.
+    Barred(String),
+}
+
+/// The look-ups of one import.
+#[derive(Debug)]
+pub struct Desk {
+    client: Client,
+    budget: TokenBucket,
+    clock: Clock,
+    /// Once our key is refused, every further look-up would be.
+    refused: Option<u16>,
+}
+
+impl Desk {
+    /// Look-ups by `client`, at most `budget` of them a second.
+    pub fn new(client: Client, budget: TokenBucket, clock: Clock) -> Self {
+        Desk { client, budget, clock, refused: None }
+    }
+
+    /// What became of each of these payments, by id.
+    pub async fn look(&mut self, ids: Vec<String>) -> BTreeMap<String, LookOutcome> {
+        let mut found = BTreeMap::new();
+        let mut waiting = ids.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let granted = match self.refused {
+                Some(_) => AT_ONCE,
+                None => self.grant().await,
+            };
+            let mut under_way = JoinSet::new();
+            for id in waiting.by_ref().take(granted) {
+                if let Some(status) = self.refused {
+                    found.insert(id, LookOutcome::OurFault { status });
+                    continue;
+                }
+                let client = self.client.clone();
+                under_way.spawn(async move {
+                    let outcome = client.payment(&id).await;
+                    (id, outcome)
+                });
+            }
+            while let Some(looked) = under_way.join_next().await {
+                // A look-up that panicked leaves its row without an answer, which is no evidence.
+                let Ok((id, outcome)) = looked else { continue };
+                if let LookOutcome::OurFault { status } = &outcome {
+                    self.refused = Some(*status);
+                }
+                found.insert(id, outcome);
+            }
+        }
+        found
+    }
+
+    async fn grant(&mut self) -> usize {
+        loop {
+            let now = self.clock.now();
+            let most = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+            let granted = usize::try_from(self.budget.take(now, most)).unwrap_or_default();
+            if granted > 0 {
+                return granted;
+            }
+            let wait = self.budget.next_at(now).and_then(|next| (next - now).to_std().ok()).unwrap_or_default();
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// The source that the payment tells, where it is evidence for the row.
+///
+/// # Errors
+/// Why it is none, fit for an operator.
+pub fn judge(hand_over: &HandOver, outcome: Option<&LookOutcome>) -> Result<Option<String>, String> {
+    match outcome {
+        Some(LookOutcome::Seen(payment)) => agrees(hand_over, payment),
+        Some(LookOutcome::NotFound) => Err("first_payment_id is not known to the gateway".to_owned()),
+        Some(LookOutcome::OurFault { status }) => later(&format!("the gateway refuses our key: HTTP {status}")),
+        Some(LookOutcome::RateLimited) => later("the gateway limits our rate"),
+        Some(LookOutcome::NoConclusion { reason, .. }) => later(&reason.to_string()),
+        None => later("no answer"),
+    }
+}
+
+/// The verdict on a row that may be good another time.
+pub fn later(why: &str) -> Result<Option<String>, String> {
+    Err(format!("first_payment_id could not be looked up ({why}); import the rejects file again later"))
+}
+
+fn agrees(hand_over: &HandOver, payment: &Payment) -> Result<Option<String>, String> {
+    match &payment.status {
+        PaymentStatus::Captured | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded => {}
+        other => return Err(format!("first_payment_id is {}, not Captured", other.word())),
+    }
+    // The payment's own reference is the shop's name for the payment, not for the subscription, and may be anything.
+    if payment.subscription.as_ref().is_some_and(|subscription| *subscription != hand_over.reference) {
+        return Err("first_payment_id was made for another subscription, says its metadata".to_owned());
+    }
+    match &payment.source_id {
+        Some(source) if !hand_over.source_id.is_empty() && *source != hand_over.source_id => {
+            Err("first_payment_id made another source than source_id".to_owned())
+        }
+        None if hand_over.source_id.is_empty() => {
+            Err("source_id is missing and the payment does not tell it, which its look-up does not promise".to_owned())
+        }
+        source => Ok(source.clone()),
+    }
+}

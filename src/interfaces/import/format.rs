@@ -1,0 +1,241 @@
+//! The two formats: CSV with a header, and JSON Lines. In both a line is a row, so that a row's number is the one that an editor shows and
+//! a quote that nobody closed spoils one row only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::BufRead;
+use std::path::Path;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::columns::{self, Cells, REASON};
+use super::lines::{LONGEST_LINE_BYTES, Lines, Text};
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Cells with commas between them, under a header.
+    Csv,
+    /// A JSON object on each line.
+    Jsonl,
+}
+
+impl Format {
+    /// The format that a file's name tells.
+    pub fn of(path: &Path) -> Option<Format> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Format::Csv),
+            "jsonl" | "ndjson" => Some(Format::Jsonl),
+            _ => None,
+        }
+    }
+
+    /// The end of a file's name.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Jsonl => "jsonl",
+        }
+    }
+}
+
+/// How the rows of one file are laid out.
+#[derive(Debug)]
+pub enum Layout {
+    /// The columns of the header, in order.
+    Csv(Vec<&'static str>),
+    /// Each row names its own.
+    Jsonl,
+}
+
+/// A row as it was read, so that it can be written into the rejects file.
+#[derive(Debug, PartialEq)]
+pub enum Record {
+    /// The cells of a CSV line.
+    Cells(Vec<String>),
+    /// The fields of an object.
+    Fields(BTreeMap<String, Value>),
+    /// A line that is no object.
+    Text(String),
+}
+
+/// Why the file cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The system refused.
+    #[error("the file cannot be read")]
+    Io(#[from] std::io::Error),
+    /// There is no line in it.
+    #[error("the file holds no row")]
+    Empty,
+    /// The first line is not what it must be.
+    #[error("line {line}: {why}")]
+    Header {
+        /// Where it stands.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Layout {
+    /// Reads the header, where the format has one.
+    ///
+    /// # Errors
+    /// [`Unreadable`]; nothing was imported.
+    pub fn read<R: BufRead>(format: Format, lines: &mut Lines<R>) -> Result<Layout, Unreadable> {
+        if format == Format::Jsonl {
+            return Ok(Layout::Jsonl);
+        }
+        while let Some(line) = lines.next_line()? {
+            let refused = |why: String| Unreadable::Header { line: line.number, why };
+            match line.text {
+                Text::Whole(text) if text.trim().is_empty() => {}
+                Text::Whole(text) => {
+                    let names = cells_of(&text).map_err(|why| refused(why.to_owned()))?;
+                    return columns_of(&names, &text).map(Layout::Csv).map_err(refused);
+                }
+                Text::NotUtf8(_) => return Err(refused("the header is not UTF-8".to_owned())),
+                Text::TooLong => {
+                    return Err(refused(format!("the header is longer than {LONGEST_LINE_BYTES} bytes")));
+                }
+            }
+        }
+        Err(Unreadable::Empty)
+    }
+
+    /// The row on a line, and its cells or the reason why it has none. A blank line is no row.
+    pub fn row(&self, text: Text) -> Option<(Record, Result<Cells, String>)> {
+        let (text, is_utf8) = match text {
+            Text::Whole(text) if text.trim().is_empty() => return None,
+            Text::Whole(text) => (text, true),
+            Text::NotUtf8(text) => (text, false),
+            Text::TooLong => {
+                let why = format!("the line is longer than {LONGEST_LINE_BYTES} bytes");
+                return Some((self.nothing(), Err(why)));
+            }
+        };
+        let (record, cells) = match self {
+            Layout::Csv(columns) => csv_row(columns, text),
+            Layout::Jsonl => json_row(text),
+        };
+        let cells = if is_utf8 { cells } else { Err("the line is not UTF-8".to_owned()) };
+        Some((record, cells))
+    }
+
+    fn nothing(&self) -> Record {
+        match self {
+            Layout::Csv(_) => Record::Cells(Vec::new()),
+            Layout::Jsonl => Record::Text(String::new()),
+        }
+    }
+}
+
+fn columns_of(names: &[String], text: &str) -> Result<Vec<&'static str>, String> {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+    let found: Vec<&'static str> = names.iter().filter_map(|name| columns::known(name)).collect();
+    if let ([_], true) = (names.as_slice(), text.contains([';', '\t'])) {
+        return Err("the columns must stand between commas".to_owned());
+    }
+    let is_header = !found.is_empty() || names.iter().any(|name| columns::unknown(name, 0).contains('?'));
+    if !is_header {
+        // Very likely the first row, which may name a person.
+        return Err(format!("this is no header; the columns are {}", columns::COLUMNS.join(", ")));
+    }
+    let mut faults: Vec<String> = Vec::new();
+    for (place, name) in names.iter().enumerate() {
+        match columns::known(name) {
+            None => faults.push(columns::unknown(name, place + 1)),
+            Some(column) if names[..place].contains(name) => faults.push(format!("{column} stands there twice")),
+            Some(_) => {}
+        }
+    }
+    faults.extend(columns::missing(&found).into_iter().map(|column| format!("{column} is missing")));
+    if faults.is_empty() { Ok(found) } else { Err(faults.join("; ")) }
+}
+
+fn csv_row(columns: &[&'static str], text: String) -> (Record, Result<Cells, String>) {
+    let cells = match cells_of(&text) {
+        Ok(cells) => cells,
+        Err(why) => return (Record::Cells(vec![text]), Err(why.to_owned())),
+    };
+    if cells.len() != columns.len() {
+        let why = format!("the row has {} cells, the header {}", cells.len(), columns.len());
+        return (Record::Cells(cells), Err(why));
+    }
+    let mut row = Cells::default();
+    for (column, cell) in columns.iter().zip(&cells) {
+        row.put(column, cell);
+    }
+    (Record::Cells(cells), Ok(row))
+}
+
+fn cells_of(text: &str) -> Result<Vec<String>, &'static str> {
+    // The reader would take what follows as part of the cell.
+    if text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1 {
+        return Err("a quote is opened and not closed on the same line");
+    }
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(text.len() + 1)
+        .from_reader(text.as_bytes());
+    let mut record = csv::StringRecord::new();
+    let whole =
+        reader.read_record(&mut record).is_ok() && !matches!(reader.read_record(&mut Default::default()), Ok(true));
+    if whole { Ok(record.iter().map(str::to_owned).collect()) } else { Err("the line holds a carriage return") }
+}
+
+fn json_row(text: String) -> (Record, Result<Cells, String>) {
+    let Fields(fields) = match serde_json::from_str(&text) {
+        Ok(fields) => fields,
+        // Its own words would quote the line.
+        Err(error) if error.is_data() && error.to_string().starts_with(TWICE) => {
+            return (Record::Text(text), Err(TWICE.to_owned()));
+        }
+        Err(error) => {
+            let why = format!("the line is no JSON object: see character {}", error.column().max(1));
+            return (Record::Text(text), Err(why));
+        }
+    };
+    let mut row = Cells::default();
+    let mut faults = Vec::new();
+    for (place, (name, value)) in fields.iter().enumerate() {
+        match (columns::known(name), value) {
+            (None, _) => faults.push(columns::unknown(name, place + 1)),
+            (Some(REASON), _) | (Some(_), Value::Null) => {}
+            (Some(column), Value::String(text)) => row.put(column, text),
+            (Some(column), _) => faults.push(format!("{column} is no text in quotes")),
+        }
+    }
+    let cells = if faults.is_empty() { Ok(row) } else { Err(faults.join("; ")) };
+    (Record::Fields(fields), cells)
+}
+
+const TWICE: &str = "a field stands there twice";
+
+/// An object of which no field is lost: the usual reader keeps the last of two fields with one name.
+struct Fields(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields, M::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if fields.insert(name, value).is_some() {
+                        return Err(de::Error::custom(TWICE));
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}

@@ -1,0 +1,143 @@
+//! The rejects file: every row that was refused, in the input's own format and with its reason, to be mended and imported again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::columns::REASON;
+use super::format::{Format, Layout, Record};
+
+/// So many names are tried for a file that does not exist yet.
+const MOST_FILES: u32 = 1_000;
+
+/// Where rejected rows go.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// This file, whatever it held.
+    At(PathBuf),
+    /// A new file beside the input: one that somebody may be mending is never written over.
+    Beside(PathBuf),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// The file, made when the first row comes.
+#[derive(Debug)]
+pub struct Rejects {
+    place: Place,
+    format: Format,
+    open: Option<(PathBuf, Sink)>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Csv(Box<csv::Writer<File>>),
+    Jsonl(BufWriter<File>),
+}
+
+impl Rejects {
+    /// A file that is not there yet.
+    pub fn new(place: Place, format: Format) -> Self {
+        Rejects { place, format, open: None }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// Where the file cannot be made or written.
+    pub fn add(&mut self, layout: &Layout, record: Record, reason: &str) -> io::Result<()> {
+        if self.open.is_none() {
+            let Some((path, file)) = self.make()? else { return Ok(()) };
+            let sink = match layout {
+                Layout::Csv(columns) => {
+                    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(file);
+                    writer.write_record(columns.iter().copied().filter(|it| *it != REASON).chain([REASON]))?;
+                    Sink::Csv(Box::new(writer))
+                }
+                Layout::Jsonl => Sink::Jsonl(BufWriter::new(file)),
+            };
+            self.open = Some((path, sink));
+        }
+        match (&mut self.open, layout) {
+            (Some((_, Sink::Csv(writer))), Layout::Csv(columns)) => {
+                writer.write_record(with_reason(columns, record, reason))?;
+            }
+            (Some((_, Sink::Jsonl(writer))), _) => {
+                let mut object: Map<String, Value> = match record {
+                    Record::Fields(fields) => fields.into_iter().collect(),
+                    // No column is called so: a line that nobody mended is refused again.
+                    Record::Text(line) => Map::from_iter([("line".to_owned(), Value::String(line))]),
+                    Record::Cells(_) => Map::new(),
+                };
+                object.insert(REASON.to_owned(), Value::String(reason.to_owned()));
+                serde_json::to_writer(&mut *writer, &object)?;
+                writer.write_all(b"\n")?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes everything down, and says where.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn finish(self) -> io::Result<Option<PathBuf>> {
+        let Some((path, sink)) = self.open else { return Ok(None) };
+        match sink {
+            Sink::Csv(mut writer) => writer.flush()?,
+            Sink::Jsonl(mut writer) => writer.flush()?,
+        }
+        Ok(Some(path))
+    }
+
+    fn make(&self) -> io::Result<Option<(PathBuf, File)>> {
+        // The rows name people: nobody but the owner reads them.
+        let options = || OpenOptions::new().write(true).mode(0o600).clone();
+        match &self.place {
+            Place::Nowhere => Ok(None),
+            Place::At(path) => {
+                let file = options().create(true).truncate(true).open(path)?;
+                Ok(Some((path.clone(), file)))
+            }
+            Place::Beside(input) => {
+                for n in 1..=MOST_FILES {
+                    let path = beside(input, self.format, n);
+                    match options().create_new(true).open(&path) {
+                        Ok(file) => return Ok(Some((path, file))),
+                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many rejects files stand beside the input"))
+            }
+        }
+    }
+}
+
+/// The cells under the rejects file's header. A row that did not fit the input's header must not fit this one by chance.
+fn with_reason(columns: &[&str], record: Record, reason: &str) -> Vec<String> {
+    let mut cells = match record {
+        Record::Cells(cells) => cells,
+        Record::Text(_) | Record::Fields(_) => Vec::new(),
+    };
+    let fitted = cells.len() == columns.len();
+    let old_reason = columns.iter().position(|it| *it == REASON);
+    if let (true, Some(place)) = (fitted, old_reason) {
+        cells.remove(place);
+    }
+    cells.push(reason.to_owned());
+    if !fitted && cells.len() == columns.len() + usize::from(old_reason.is_none()) {
+        cells.push(String::new());
+    }
+    cells
+}
+
+fn beside(input: &Path, format: Format, n: u32) -> PathBuf {
+    let extension = format.extension();
+    let number = if n == 1 { String::new() } else { format!("-{n}") };
+    input.with_extension(format!("rejects{number}.{extension}"))
+}

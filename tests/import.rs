@@ -1,0 +1,14 @@
+//! Handing subscriptions over from a file: what goes in, what is refused and why, and that the same file may be imported again.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail as loudly as tests")]
+
+mod support;
+
+#[path = "import/evidence.rs"]
+mod evidence;
+#[path = "import/files.rs"]
+mod files;
+#[path = "import/program.rs"]
+mod program;
+#[path = "import/shop.rs"]
+mod shop;
