@@ -15,6 +15,8 @@ mod guards;
 mod leases;
 #[path = "store/ledger.rs"]
 mod ledger;
+#[path = "store/reads.rs"]
+mod reads;
 #[path = "store/scans.rs"]
 mod scans;
 #[path = "store/schema.rs"]
