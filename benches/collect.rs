@@ -4,8 +4,10 @@
 //!
 //! `cargo bench --bench collect` · `-- --charges 20000` · `-- sqlite` · `-- postgres` · `-- --sets` (no ratio)
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot go on ends")]
+#![allow(clippy::float_arithmetic, reason = "rates for a person to read, not money")]
+
 #[path = "../tests/support/postgres.rs"]
-#[allow(dead_code, reason = "the bench uses its own part of the cluster")]
 mod postgres;
 
 use std::io::{BufRead, BufReader};
@@ -73,7 +75,6 @@ struct Measured {
 }
 
 impl Measured {
-    #[allow(clippy::float_arithmetic, reason = "a rate for a person to read, not money")]
     fn rate(&self) -> f64 {
         f64::from(self.charges) / self.took.as_secs_f64()
     }
@@ -157,7 +158,7 @@ async fn measure(database: &str, charges: u32, flags: &[(&str, &str)]) -> Measur
 fn paid_in_sandbox(sandbox: &Sandbox) -> u64 {
     let summary = sandbox.summary();
     assert_eq!(summary.references_captured_twice, 0, "a period was charged twice");
-    u64::try_from(summary.payments).unwrap_or_default()
+    summary.payments
 }
 
 async fn settled_in_books(flags: &[(String, String)]) -> i64 {

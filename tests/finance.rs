@@ -1,7 +1,7 @@
 //! What finance reads: empty of exceptions while the books are sound, a row for every rule that is broken, amounts exact to the
 //! last digit, and a dictionary that leaves no column out. Every promise is kept on both databases.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail by panicking")]
 
 mod support;
 

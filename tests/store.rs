@@ -1,7 +1,7 @@
 //! What the books promise: leases, guards, versions, and one schema in two dialects. Every statement of the store runs on both
 //! databases here.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail by panicking")]
 
 mod support;
 

@@ -18,7 +18,6 @@ pub struct Observation {
 
 /// What can be seen of an attempt.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly every observation holds a payment")]
 pub enum Seen {
     /// Its time to be sent has come.
     Due,

@@ -32,9 +32,9 @@ macro_rules! debt_0 {
 macro_rules! live_attempt {
     ($state:literal, $next_at:literal) => {
         concat!(
-            "INSERT INTO attempts (charge_id, n, idempotency_key, kind, state, customer_id, body, body_digest, payment_id, next_at, \
+            "INSERT INTO attempts (charge_id, n, idempotency_key, kind, state, customer_id, payment_id, next_at, \
              lease_until, lease_epoch, sends, looks, first_sent_at, last_sent_at, late_looks, server_error, created_at) \
-             SELECT a.charge_id, 9, 'planted', 'recurring', '", $state, "', a.customer_id, 'x', 'x', NULL, ", $next_at,
+             SELECT a.charge_id, 9, 'planted', 'recurring', '", $state, "', a.customer_id, NULL, ", $next_at,
             ", a.created_at, 0, 0, 0, NULL, NULL, 0, 0, a.created_at FROM attempts a WHERE a.n = 1 AND a.charge_id = ", debt_0!()
         )
     };

@@ -10,8 +10,18 @@ use crate::ledger::{Ledger, minutes};
 use crate::support::world::{BOTH, On};
 
 async fn to_send(ledger: &Ledger, lease: &Lease<'_>) -> Vec<LeasedRow> {
+    // What is claimed is leased by the decision that the same transaction writes.
     let mut tx = ledger.begin().await;
-    let rows = tx.lease_to_send(lease).await.unwrap();
+    let mut rows = tx.claim_to_send(lease).await.unwrap();
+    let mut changes = Changes::default();
+    for row in &mut rows {
+        let mut change = ledger.change(row.id, AttemptState::Created).await;
+        change.leased_epoch += 1;
+        change.lease_until = lease.until;
+        row.lease_epoch = change.leased_epoch;
+        changes.attempts.push(change);
+    }
+    tx.apply(changes, lease.owner, lease.now).await.unwrap();
     tx.commit().await.unwrap();
     rows
 }
@@ -46,8 +56,8 @@ async fn two_daemons_that_lease_at_once_get_different_attempts() {
     let (_, a) = ledger.due("A", ledger.now - minutes(2)).await;
     let (_, b) = ledger.due("B", ledger.now - minutes(1)).await;
     let (mut one, mut two) = (ledger.begin().await, ledger.begin().await);
-    let first = one.lease_to_send(&ledger.lease("one", ledger.now, 1)).await.unwrap();
-    let second = two.lease_to_send(&ledger.lease("two", ledger.now, 2)).await.unwrap();
+    let first = one.claim_to_send(&ledger.lease("one", ledger.now, 1)).await.unwrap();
+    let second = two.claim_to_send(&ledger.lease("two", ledger.now, 2)).await.unwrap();
     one.commit().await.unwrap();
     two.commit().await.unwrap();
     assert_eq!((ids(&first), ids(&second)), (vec![a], vec![b]));

@@ -162,6 +162,7 @@ impl Ledger {
             id: attempt_id,
             was: seen.state.parse().unwrap(),
             epoch: seen.lease_epoch,
+            leased_epoch: seen.lease_epoch,
             state,
             payment_id: matches!(state, AttemptState::Pending | AttemptState::Captured)
                 .then(|| format!("pay_{attempt_id}")),

@@ -9,11 +9,14 @@ use crate::config::Resend;
 use crate::domain::attempt::{AttemptEvent, AttemptState};
 use crate::domain::charge::{ChargeEvent, ChargeState};
 use crate::domain::review::ReviewReason;
+use crate::domain::source::SourceState;
 use crate::domain::word::IllegalEvent;
 use crate::engine::desk::{Context, Desk, DunningCase};
 use crate::engine::rules::delta;
 use crate::gateway::outcome::{Payment, PaymentStatus, differences};
 
+/// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment").
+const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30);
 /// Look-ups past the key's life before absence is believed, beside the witness.
 const LATE_LOOKS: i64 = 2;
 /// Why a charge waits for its next attempt when no decline caused it.
@@ -166,8 +169,20 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
     let key_age = now - first_sent_at;
     let (life, margin) = (delta(protocol.key_life), delta(protocol.key_margin));
     let sends_left = attempt.sends < i64::from(protocol.max_sends.get());
+    let rests_until = attempt.last_sent_at.map(|sent| sent + RESEND_AFTER).filter(|until| *until > now);
+    let is_first = attempt.is_first;
     if !send::is_chargeable(desk) {
         return not_owed(desk, id, now);
+    }
+    if !is_first && desk.source.as_ref().is_some_and(|source| source.state == SourceState::Revoked) {
+        let why = Some("never arrived; its source was revoked".to_owned());
+        desk.move_attempt(id, AttemptEvent::FindAbsent, why, now)?;
+        return desk.move_charge(ChargeEvent::GiveUp, Some("authorisation_gone"));
+    }
+    let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };
+    if let (Some(until), true) = (rests_until, key_age < life) {
+        attempt.next_at = Some(until);
+        return Ok(());
     }
     if protocol.resend == Resend::SameKey && key_age >= TimeDelta::zero() && key_age < life - margin && sends_left {
         return send::clear(desk, context, id);
