@@ -1,6 +1,6 @@
 //! Handing subscriptions over from a file: what goes in, what is refused and why, and that the same file may be imported again.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail as loudly as tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail as loudly as tests")]
 
 mod support;
 

@@ -18,7 +18,9 @@ use crate::store::StoreError;
 const SQLITE_READERS: u32 = 4;
 /// Pages in the write-ahead log before SQLite moves them into the file: larger than its default, which costs throughput.
 const SQLITE_PAGES_BEFORE_CHECKPOINT: &str = "4000";
-/// The page cache, in KiB (negative by SQLite's convention).
+/// A reader's page cache, in KiB (negative by SQLite's convention).
+const SQLITE_READERS_CACHE: &str = "-2048";
+/// The writer's page cache, in KiB.
 const SQLITE_CACHE: &str = "-16384";
 /// What the write-ahead log is cut back to after a checkpoint.
 const SQLITE_LOG_BYTES: &str = "67108864";
@@ -89,7 +91,7 @@ impl Store {
                     .max_connections(SQLITE_READERS)
                     .test_before_acquire(false)
                     .acquire_timeout(busy_timeout)
-                    .connect_lazy_with(options.read_only(true));
+                    .connect_lazy_with(options.pragma("cache_size", SQLITE_READERS_CACHE).read_only(true));
                 Db::Sqlite { write, read }
             }
             DatabaseUrl::Postgres(url) => {
