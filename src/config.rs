@@ -13,6 +13,7 @@ pub mod secret;
 mod section;
 mod settings;
 
+pub use duration::parse_duration;
 pub use effective::Effective;
 pub use fault::{Fault, Faults};
 pub use layers::Sources;

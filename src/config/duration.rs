@@ -14,8 +14,8 @@ const MILLIS_PER_DAY: u128 = 24 * MILLIS_PER_HOUR;
 const UNITS: [(&str, u128); 5] =
     [("d", MILLIS_PER_DAY), ("h", MILLIS_PER_HOUR), ("m", MILLIS_PER_MINUTE), ("s", MILLIS_PER_SECOND), ("ms", 1)];
 
-/// Reads a duration; a day is 24 hours.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a duration, such as `45s` or `2h`; a day is 24 hours.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
     let millis = u64::try_from(u128::from(number) * millis).ok()?;

@@ -13,7 +13,7 @@ use chrono::NaiveDate;
 
 pub use interval::{Interval, IntervalUnit};
 pub use schedule::{Period, Schedule, Segment};
-pub use zone::{Zone, ZoneDatabase, days_after_at_hour, instant_of, local_date};
+pub use zone::{Zone, ZoneDatabase, days_after_at_hour, instant_of, local_date, local_date_time};
 
 /// Why a calendar question has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

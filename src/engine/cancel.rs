@@ -4,8 +4,8 @@
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
 use crate::engine::{Engine, EngineError};
-use crate::store::StoreError;
 use crate::store::subscriptions::Ended;
+use crate::store::{Store, StoreError};
 
 /// What a cancellation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum CancelError {
 }
 
 impl Engine {
-    /// Cancels the subscription with this shown id or merchant's reference.
+    /// Cancels a subscription of this engine's books; see [`cancel`].
     ///
     /// # Errors
     /// [`CancelError`].
@@ -44,29 +44,44 @@ impl Engine {
         reason: &str,
         operator: &str,
     ) -> Result<Canceled, CancelError> {
-        let of = EngineError::of("cancel");
-        let mut tx = self.store.begin("cancel").await.map_err(EngineError::of("cancel"))?;
-        let work = async {
-            let now = tx.now().await?;
-            let Some((id, was)) = tx.subscription_named(name).await? else { return Ok(None) };
-            let event = SubscriptionEvent::Cancel;
-            let state = match was.after(event) {
-                Ok(state) => state,
-                Err(illegal) => return Ok(Some(Err(illegal))),
-            };
-            if at_period_end {
-                tx.cancel_at_period_end(id, reason, operator, now).await?;
-                tx.commit().await?;
-                return Ok(Some(Ok(Canceled { state: was, voided: 0, on_the_wire: 0 })));
-            }
-            let Ended { voided, on_the_wire } = tx.end_subscription(id, was, state, reason, operator, now).await?;
-            tx.commit().await?;
-            Ok::<_, StoreError>(Some(Ok(Canceled { state, voided, on_the_wire })))
+        cancel(&self.store, name, at_period_end, reason, operator).await
+    }
+}
+
+/// Cancels the subscription with this shown id or merchant's reference. It needs the books alone, no key and no engine: an operator's
+/// command does it beside the running daemon.
+///
+/// # Errors
+/// [`CancelError`].
+pub async fn cancel(
+    store: &Store,
+    name: &str,
+    at_period_end: bool,
+    reason: &str,
+    operator: &str,
+) -> Result<Canceled, CancelError> {
+    let of = EngineError::of("cancel");
+    let mut tx = store.begin("cancel").await.map_err(EngineError::of("cancel"))?;
+    let work = async {
+        let now = tx.now().await?;
+        let Some((id, was)) = tx.subscription_named(name).await? else { return Ok(None) };
+        let event = SubscriptionEvent::Cancel;
+        let state = match was.after(event) {
+            Ok(state) => state,
+            Err(illegal) => return Ok(Some(Err(illegal))),
         };
-        match work.await.map_err(of)? {
-            None => Err(CancelError::NotFound(name.to_owned())),
-            Some(Err(illegal)) => Err(CancelError::Illegal(illegal)),
-            Some(Ok(canceled)) => Ok(canceled),
+        if at_period_end {
+            tx.cancel_at_period_end(id, reason, operator, now).await?;
+            tx.commit().await?;
+            return Ok(Some(Ok(Canceled { state: was, voided: 0, on_the_wire: 0 })));
         }
+        let Ended { voided, on_the_wire } = tx.end_subscription(id, was, state, reason, operator, now).await?;
+        tx.commit().await?;
+        Ok::<_, StoreError>(Some(Ok(Canceled { state, voided, on_the_wire })))
+    };
+    match work.await.map_err(of)? {
+        None => Err(CancelError::NotFound(name.to_owned())),
+        Some(Err(illegal)) => Err(CancelError::Illegal(illegal)),
+        Some(Ok(canceled)) => Ok(canceled),
     }
 }

@@ -5,6 +5,7 @@ mod charge;
 mod check;
 mod demo;
 mod import;
+mod journal;
 mod migrate;
 mod output;
 mod review;

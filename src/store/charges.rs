@@ -1,5 +1,7 @@
 //! Charges: one row a billing period, billed or not, never two.
 
+mod show;
+
 use std::collections::BTreeMap;
 
 use super::StoreError;
@@ -10,6 +12,8 @@ use crate::domain::charge::ChargeState;
 use crate::domain::id::ChargeId;
 use crate::domain::money::Money;
 use crate::row;
+
+pub use show::{Filter, ShownAttemptRow, ShownCaseRow, ShownPaymentRow, ShownRow};
 
 /// A charge that is about to be opened.
 #[derive(Debug, Clone)]

@@ -102,3 +102,55 @@ impl Store {
         .await
     }
 }
+
+row! {
+    /// One line of the journal, with the charge that it is about.
+    pub ShownRow {
+        /// When it happened.
+        at: Instant,
+        /// The daemon's or the operator's name.
+        actor: String,
+        /// What happened.
+        act: String,
+        /// The charge's shown id.
+        charge: Option<String>,
+        /// The number of its period.
+        period_index: Option<i64>,
+        /// In which attempt.
+        attempt_n: Option<i64>,
+        /// The state before.
+        was: Option<String>,
+        /// The state after.
+        now: Option<String>,
+        /// Ids, codes and reasons.
+        detail: Option<String>,
+    }
+}
+
+impl Store {
+    /// The last `limit` lines of one subscription's journal, oldest first; of one charge where `charge_id` is given.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn journal_tail(
+        &self,
+        subscription_id: i64,
+        charge_id: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<ShownRow>, StoreError> {
+        let mut rows: Vec<ShownRow> = self
+            .read(
+                Statement::new(
+                    "SELECT j.at, j.actor, j.act, c.public_id AS charge, c.period_index, j.attempt_n, j.was, j.now, j.detail \
+                     FROM journal j LEFT JOIN charges c ON c.id = j.charge_id \
+                     WHERE j.subscription_id = $1 AND ($2 IS NULL OR j.charge_id = $2) ORDER BY j.id DESC LIMIT $3",
+                )
+                .bind(subscription_id)
+                .bind(charge_id)
+                .bind(limit),
+            )
+            .await?;
+        rows.reverse();
+        Ok(rows)
+    }
+}

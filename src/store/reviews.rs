@@ -1,6 +1,6 @@
 //! Review cases: what a person must decide. One open case for each reason and subject, however often it is seen.
 
-use super::StoreError;
+use super::{Store, StoreError};
 use super::db::{Rows, Statement, Tx};
 use crate::cells;
 use crate::clock::Instant;
@@ -35,6 +35,16 @@ row! {
         /// What is wrong.
         reason: String,
     }
+}
+
+/// What people see of a review case; its conditions follow.
+macro_rules! shown {
+    () => {
+        "SELECT r.public_id, r.reason, r.subject, s.public_id AS subscription_public_id, s.reference AS subscription, \
+         r.subscription_id, r.charge_id, c.public_id AS charge, c.period_index, r.payment_id, r.evidence, r.suggestion, \
+         r.opened_at, r.resolved_at, r.resolution, r.resolved_by FROM review_cases r \
+         LEFT JOIN subscriptions s ON s.id = r.subscription_id LEFT JOIN charges c ON c.id = r.charge_id"
+    };
 }
 
 impl Tx {
@@ -102,5 +112,72 @@ impl Tx {
         )
         .await?;
         Ok(())
+    }
+}
+
+row! {
+    /// A review case as people see it.
+    pub ShownRow {
+        /// Its shown id.
+        public_id: String,
+        /// What is wrong.
+        reason: String,
+        /// What it is about.
+        subject: String,
+        /// The subscription's shown id.
+        subscription_public_id: Option<String>,
+        /// The merchant's own reference of the subscription.
+        subscription: Option<String>,
+        /// Inside, for the journal.
+        subscription_id: Option<i64>,
+        /// Inside, for the journal.
+        charge_id: Option<i64>,
+        /// The charge's shown id.
+        charge: Option<String>,
+        /// The period's number.
+        period_index: Option<i64>,
+        /// Where it is about a payment.
+        payment_id: Option<String>,
+        /// What was seen.
+        evidence: String,
+        /// The next step.
+        suggestion: String,
+        /// When it was opened.
+        opened_at: Instant,
+        /// When it was closed.
+        resolved_at: Option<Instant>,
+        /// How.
+        resolution: Option<String>,
+        /// By whom.
+        resolved_by: Option<String>,
+    }
+}
+
+impl Store {
+    /// Review cases, the newest first: those that are open, or all.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn review_list(&self, closed_too: bool, limit: u32) -> Result<Vec<ShownRow>, StoreError> {
+        let text = concat!(shown!(), " WHERE r.resolved_at IS NULL OR $1 = 1 ORDER BY r.id DESC LIMIT $2");
+        self.read(Statement::new(text).bind(closed_too).bind(limit)).await
+    }
+
+    /// The review cases of one subscription that are open, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn open_reviews_of(&self, subscription_id: i64) -> Result<Vec<ShownRow>, StoreError> {
+        let text = concat!(shown!(), " WHERE r.subscription_id = $1 AND r.resolved_at IS NULL ORDER BY r.id");
+        self.read(Statement::new(text).bind(subscription_id)).await
+    }
+
+    /// The review case with this shown id.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn review_shown(&self, public_id: &str) -> Result<Option<ShownRow>, StoreError> {
+        let text = concat!(shown!(), " WHERE r.public_id = $1");
+        Ok(self.read(Statement::new(text).bind(public_id)).await?.into_iter().next())
     }
 }

@@ -1,5 +1,7 @@
 //! Subscriptions and their schedule segments.
 
+mod show;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
@@ -13,6 +15,8 @@ use crate::domain::calendar::{Interval, IntervalUnit, Schedule, Segment, Zone};
 use crate::domain::id::SubscriptionId;
 use crate::domain::subscription::SubscriptionState;
 use crate::row;
+
+pub use show::{Filter, ShownRow, ShownSegmentRow};
 
 /// A subscription that is about to be entered, with its one segment.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta};
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -45,12 +45,17 @@ pub fn instant_of(zone: &Zone, on: NaiveDate, hour: u8) -> Result<Instant, Calen
 
 /// The date that the calendars in `zone` show at `instant`.
 pub fn local_date(zone: &Zone, instant: Instant) -> NaiveDate {
+    local_date_time(zone, instant).date()
+}
+
+/// The date and time that the clocks in `zone` show at `instant`.
+pub fn local_date_time(zone: &Zone, instant: Instant) -> NaiveDateTime {
     // Outside the years that have rules the nearest rule holds, so that every instant has a date.
     let second = instant.timestamp().clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
     let timestamp = Timestamp::from_second(second).expect("a clamped second lies within the range it was clamped to");
     let offset = TimeDelta::seconds(i64::from(zone.rules.to_offset(timestamp).seconds()));
     let utc = instant.naive_utc();
-    utc.checked_add_signed(offset).unwrap_or(utc).date()
+    utc.checked_add_signed(offset).unwrap_or(utc)
 }
 
 /// The instant `hour` o'clock in `zone`, `days` civil days after the local date of `from`.

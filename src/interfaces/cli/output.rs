@@ -1,1 +1,293 @@
-//! How commands print: tables for people, JSON for programs.
+//! How commands print: tables and pages for people, JSON for programs. Standard output may close at any time (a pager, `head`): then
+//! nothing more is written, and that is no error.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
+use serde::Serialize;
+
+use crate::clock::Instant;
+use crate::domain::money::{Money, NotACurrency};
+
+/// The width of a page that is no terminal's.
+const WIDTH: u16 = 100;
+
+/// Writes a document of JSON to standard output.
+///
+/// # Errors
+/// Where standard output fails in another way than by closing.
+pub fn json(document: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(document).context("the answer could not be written as JSON")?;
+    line(&text)
+}
+
+/// Writes text, and a line's end, to standard output.
+///
+/// # Errors
+/// Where standard output fails in another way than by closing.
+pub fn line(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("standard output could not be written"),
+    }
+}
+
+/// Writes a remark to standard error, beside what a program may be reading.
+pub fn remark(text: &str) {
+    // A remark that nobody can read is no reason to fail.
+    let _ = writeln!(io::stderr().lock(), "dues: {text}");
+}
+
+/// Rows under headings.
+#[derive(Debug)]
+pub struct Table {
+    headings: &'static [&'static str],
+    right: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new(headings: &'static [&'static str]) -> Self {
+        Table { headings, right: &[], rows: Vec::new() }
+    }
+
+    /// The same, with the columns of these headings set to the right, as figures are.
+    #[must_use]
+    pub fn right(mut self, headings: &'static [&'static str]) -> Self {
+        self.right = headings;
+        self
+    }
+
+    /// Adds a row, a cell a heading.
+    pub fn push(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
+    }
+
+    /// The table with these rows.
+    #[must_use]
+    pub fn rows<const N: usize>(mut self, rows: impl IntoIterator<Item = [String; N]>) -> Self {
+        for row in rows {
+            self.push(row);
+        }
+        self
+    }
+
+    /// Prints it; `none` where it has no rows.
+    ///
+    /// # Errors
+    /// As [`line`].
+    pub fn print(&self) -> anyhow::Result<()> {
+        line(&self.text(&Screen::of_stdout()))
+    }
+
+    fn text(&self, screen: &Screen) -> String {
+        if self.rows.is_empty() {
+            return "none".to_owned();
+        }
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(screen.width);
+        table.set_header(self.headings.to_vec());
+        for row in &self.rows {
+            table.add_row(row.clone());
+        }
+        for (index, heading) in self.headings.iter().enumerate() {
+            let Some(column) = table.column_mut(index) else { continue };
+            column.set_padding((0, 2));
+            if index == 0 {
+                // What the reader copies into the next command is never broken.
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+            if self.right.contains(heading) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let trimmed = table.trim_fmt();
+        match trimmed.split_once('\n') {
+            Some((headings, rows)) => format!("{}\n{rows}", screen.strong(headings)),
+            None => trimmed,
+        }
+    }
+}
+
+/// Everything about one thing: keys beside values, then tables under their titles.
+#[derive(Debug, Default)]
+pub struct Page {
+    fields: Vec<(&'static str, String)>,
+    sections: Vec<(String, Table)>,
+}
+
+impl Page {
+    /// A key and its value.
+    #[must_use]
+    pub fn field(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.fields.push((key, value.into()));
+        self
+    }
+
+    /// The same where there is a value; nothing else.
+    #[must_use]
+    pub fn maybe(self, key: &'static str, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.field(key, value),
+            None => self,
+        }
+    }
+
+    /// A table under its title.
+    #[must_use]
+    pub fn section(mut self, title: impl Into<String>, table: Table) -> Self {
+        self.sections.push((title.into(), table));
+        self
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// As [`line`].
+    pub fn print(&self) -> anyhow::Result<()> {
+        line(&self.text(&Screen::of_stdout()))
+    }
+
+    fn text(&self, screen: &Screen) -> String {
+        let width = self.fields.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+        let fields = self.fields.iter().map(|(key, value)| {
+            format!("{}  {}", screen.strong(&format!("{key:width$}")), harmless(value)).trim_end().to_owned()
+        });
+        let mut lines: Vec<String> = fields.collect();
+        for (title, table) in &self.sections {
+            if !lines.is_empty() {
+                lines.push(String::new());
+            }
+            lines.push(screen.strong(title));
+            lines.extend(table.text(screen).lines().map(|line| format!("  {line}")));
+        }
+        lines.join("\n")
+    }
+}
+
+/// What is printed on.
+#[derive(Debug)]
+struct Screen {
+    width: u16,
+    colour: bool,
+}
+
+impl Screen {
+    fn of_stdout() -> Self {
+        let terminal = io::stdout().is_terminal();
+        let width = terminal_size::terminal_size_of(io::stdout()).map_or(WIDTH, |(width, _)| width.0);
+        // https://no-color.org: set and not empty means none.
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Screen { width: width.max(40), colour: terminal && !refused }
+    }
+
+    fn strong(&self, text: &str) -> String {
+        if self.colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// An amount as a row holds it, with its exact decimal.
+#[derive(Debug, Clone)]
+pub struct Amount {
+    /// Whole minor units.
+    pub minor: i64,
+    /// In major units: `128.00`.
+    pub decimal: String,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+impl Amount {
+    /// An amount in a currency.
+    ///
+    /// # Errors
+    /// Where the currency is none.
+    pub fn of(minor: i64, currency: &str) -> Result<Self, NotACurrency> {
+        let money = Money::new(minor, currency.parse()?);
+        Ok(Amount { minor, decimal: money.decimal(), currency: currency.to_owned() })
+    }
+
+    /// For people: `128.00 HKD`.
+    pub fn shown(&self) -> String {
+        format!("{} {}", self.decimal, self.currency)
+    }
+}
+
+/// The first `limit` of rows of which one more was asked for; says so where there are more.
+pub fn cut<R>(mut rows: Vec<R>, limit: u32) -> Vec<R> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if rows.len() > limit {
+        rows.truncate(limit);
+        remark(&format!("there are more than {limit}; --limit shows more"));
+    }
+    rows
+}
+
+/// An instant for people, to the second.
+pub fn time(at: Instant) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// An instant in a narrow column whose heading says UTC, to the minute; a dash where there is none.
+pub fn minute(at: Option<Instant>) -> String {
+    at.map_or_else(dash, |at| at.format("%Y-%m-%d %H:%M").to_string())
+}
+
+/// Text in a column; a dash where there is none.
+pub fn or_dash(text: Option<&str>) -> String {
+    text.map_or_else(dash, str::to_owned)
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+/// Text without control characters: what a merchant put into a reference must not steer the operator's terminal.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Screen = Screen { width: 60, colour: false };
+
+    #[test]
+    fn a_table_is_aligned_and_figures_stand_to_the_right() {
+        let cell = str::to_owned;
+        let table = Table::new(&["ID", "AMOUNT", "STATE"])
+            .right(&["AMOUNT"])
+            .rows([[cell("a"), cell("8.00 HKD"), cell("paid")], [cell("bcd"), cell("128.00 HKD"), cell("due")]]);
+        let text = table.text(&PLAIN);
+        assert_eq!(text, "ID       AMOUNT  STATE\na      8.00 HKD  paid\nbcd  128.00 HKD  due");
+    }
+
+    #[test]
+    fn an_empty_table_says_none() {
+        assert_eq!(Table::new(&["ID"]).text(&PLAIN), "none");
+    }
+
+    #[test]
+    fn an_id_is_never_broken() {
+        let id = "chg_0123456789abcdefghijklmnop";
+        let table = Table::new(&["ID", "EVIDENCE"]).rows([[id.to_owned(), "many words ".repeat(20)]]);
+        assert!(table.text(&PLAIN).contains(id));
+    }
+
+    #[test]
+    fn a_reference_cannot_steer_the_terminal() {
+        let page = Page::default().field("reference", "ORD\u{1b}[2J1");
+        assert_eq!(page.text(&PLAIN), "reference  ORD\u{fffd}[2J1");
+    }
+
+    #[test]
+    fn headings_are_strong_in_colour_only() {
+        let table = || Table::new(&["ID"]).rows([["a".to_owned()]]);
+        assert!(table().text(&Screen { width: 60, colour: true }).starts_with("\u{1b}[1mID"));
+        assert!(!table().text(&PLAIN).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,88 @@
+//! `dues subscription cancel`: an operator's act on the books alone, beside the running daemon.
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::{Ground, not_found, output};
+use crate::engine::cancel::{CancelError, Canceled, cancel};
+
+/// Arguments of `dues subscription cancel`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The subscription's id, or the merchant's own reference
+    name: String,
+    /// Why, for the journal; no personal data
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// When its next period would begin, instead of now
+    #[arg(long)]
+    at_period_end: bool,
+    /// Who does it, for the journal; without it the user of this terminal
+    #[arg(long, value_name = "NAME", value_parser = reason)]
+    operator: Option<String>,
+}
+
+impl Args {
+    /// Runs it.
+    pub async fn run(self, ground: &Ground) -> anyhow::Result<()> {
+        let operator = self.operator.or_else(user).context("nobody is named: say who cancels with --operator NAME")?;
+        let (_, store) = ground.books().await?;
+        let canceled = match cancel(&store, &self.name, self.at_period_end, &self.reason, &operator).await {
+            Ok(canceled) => canceled,
+            Err(CancelError::NotFound(name)) => return Err(not_found(&name).into()),
+            Err(CancelError::Illegal(illegal)) => anyhow::bail!(
+                "{} has ended already, it is {}: there is nothing to cancel, and it is not charged for later periods; \
+                 `dues subscription show {}` shows what became of it",
+                self.name,
+                illegal.state,
+                self.name
+            ),
+            Err(error) => return Err(error.into()),
+        };
+        if ground.json {
+            return output::json(&json!({
+                "subscription": self.name,
+                "state": canceled.state.as_str(),
+                "at_period_end": self.at_period_end,
+                "charges_voided": canceled.voided,
+                "payments_on_the_wire": canceled.on_the_wire,
+            }));
+        }
+        output::line(&told(&self.name, self.at_period_end, &canceled))
+    }
+}
+
+/// What was done, for the operator to read back.
+fn told(name: &str, at_period_end: bool, canceled: &Canceled) -> String {
+    if at_period_end {
+        return format!(
+            "{name} stays {} and is canceled when its next period would begin; that period is not charged",
+            canceled.state
+        );
+    }
+    let mut lines = vec![format!("{name} is canceled; no later period is charged")];
+    lines.push(match canceled.voided {
+        0 => "no open charge had to be voided".to_owned(),
+        1 => "1 open charge was voided and is not sent".to_owned(),
+        several => format!("{several} open charges were voided and are not sent"),
+    });
+    match canceled.on_the_wire {
+        0 => {}
+        1 => lines.push("a payment is already on its way and will still be recorded".to_owned()),
+        several => lines.push(format!("{several} payments are already on their way and will still be recorded")),
+    }
+    lines.join("\n")
+}
+
+/// Who sits at the terminal: behind `sudo` the person, not root.
+fn user() -> Option<String> {
+    ["SUDO_USER", "USER"].iter().filter_map(|name| std::env::var(name).ok()).find(|user| !user.trim().is_empty())
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.chars().count() {
+        1..=200 if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        _ => Err("it has 1 to 200 characters on one line".to_owned()),
+    }
+}
