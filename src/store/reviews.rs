@@ -1,7 +1,7 @@
 //! Review cases: what a person must decide. One open case for each reason and subject, however often it is seen.
 
-use super::{Store, StoreError};
 use super::db::{Rows, Statement, Tx};
+use super::{Store, StoreError};
 use crate::cells;
 use crate::clock::Instant;
 use crate::domain::id::ReviewId;

@@ -26,8 +26,10 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Lists charges, the latest due first
-    #[command(after_help = "Examples:\n  dues charge list --state retrying\n  dues charge list --subscription ORD-1001\n  \
-        dues charge list --month 2026-11 --limit 100000 --json")]
+    #[command(
+        after_help = "Examples:\n  dues charge list --state retrying\n  dues charge list --subscription ORD-1001\n  \
+        dues charge list --month 2026-11 --limit 100000 --json"
+    )]
     List(ListArgs),
     /// Shows one charge: attempts, payments, dunning case and journal
     #[command(after_help = "Examples:\n  dues charge show d1-t26t2ii4kkbtpadadftgb9bhsk-12\n  \

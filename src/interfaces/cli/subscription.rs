@@ -32,10 +32,12 @@ enum Command {
         Examples:\n  dues subscription show ORD-1001\n  dues subscription show ORD-1001 --json")]
     Show(show::Args),
     /// Cancels one subscription, now or at the end of its period
-    #[command(after_help = "It may be run while the daemon runs, and needs no secret key. What is not sent yet is never sent. \
+    #[command(
+        after_help = "It may be run while the daemon runs, and needs no secret key. What is not sent yet is never sent. \
         A payment that is on its way cannot be called back: its outcome is still recorded.\n\n\
         Examples:\n  dues subscription cancel ORD-1001 --reason \"asked by the customer\"\n  \
-        dues subscription cancel ORD-1001 --reason \"moves abroad\" --at-period-end")]
+        dues subscription cancel ORD-1001 --reason \"moves abroad\" --at-period-end"
+    )]
     Cancel(cancel::Args),
 }
 
@@ -91,8 +93,7 @@ impl ListArgs {
 /// When it is charged next; none where its next period is not billed as things stand.
 fn next_charge_at(row: &ShownRow) -> Option<Instant> {
     let state = row.state.parse::<SubscriptionState>().ok()?;
-    let bills =
-        matches!(state, SubscriptionState::Trialing | SubscriptionState::Active | SubscriptionState::PastDue);
+    let bills = matches!(state, SubscriptionState::Trialing | SubscriptionState::Active | SubscriptionState::PastDue);
     (bills && !ends_now(row)).then_some(row.next_charge_at)
 }
 

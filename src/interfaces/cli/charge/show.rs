@@ -86,7 +86,8 @@ fn dunning(case: &ShownCaseRow) -> String {
 }
 
 fn attempts(rows: &[ShownAttemptRow]) -> Table {
-    let headings = &["N", "STATE", "SENDS", "CREATED (UTC)", "SENT (UTC)", "NEXT LOOK (UTC)", "SETTLED (UTC)", "PAYMENT"];
+    let headings =
+        &["N", "STATE", "SENDS", "CREATED (UTC)", "SENT (UTC)", "NEXT LOOK (UTC)", "SETTLED (UTC)", "PAYMENT"];
     Table::new(headings).rows(rows.iter().map(|it| {
         [
             it.n.to_string(),
@@ -102,7 +103,8 @@ fn attempts(rows: &[ShownAttemptRow]) -> Table {
 }
 
 fn payments(rows: &[ShownPaymentRow]) -> anyhow::Result<Table> {
-    let mut table = Table::new(&["ID", "ATTEMPT", "STATUS", "AMOUNT", "CODE", "CLASS", "SINCE (UTC)"]).right(&["AMOUNT"]);
+    let mut table =
+        Table::new(&["ID", "ATTEMPT", "STATUS", "AMOUNT", "CODE", "CLASS", "SINCE (UTC)"]).right(&["AMOUNT"]);
     for it in rows {
         let amount = amount_of(it)?.map(|amount| amount.shown());
         table.push([

@@ -125,7 +125,8 @@ fn schedule(segments: &[ShownSegmentRow]) -> Table {
 }
 
 fn charges_table(found: &Found) -> anyhow::Result<Table> {
-    let mut table = Table::new(&["ID", "PERIOD", "DUE (UTC)", "AMOUNT", "STATE", "ATTEMPTS"]).right(&["PERIOD", "AMOUNT"]);
+    let mut table =
+        Table::new(&["ID", "PERIOD", "DUE (UTC)", "AMOUNT", "STATE", "ATTEMPTS"]).right(&["PERIOD", "AMOUNT"]);
     for row in &found.charges {
         let attempts = found.attempts.get(&row.id).map(Vec::as_slice).unwrap_or_default();
         let attempts: Vec<String> = attempts.iter().map(|it| format!("{} {}", it.n, it.state)).collect();
