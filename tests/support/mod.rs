@@ -4,4 +4,5 @@
 #![allow(dead_code, reason = "each test program uses its own part of this module")]
 
 pub mod postgres;
+pub mod process;
 pub mod world;

@@ -207,3 +207,9 @@ pub fn source_of(reference: &str) -> String {
 
 row! { LineRow { line: String } }
 row! { SumRow { sum: i64 } }
+
+/// The number that a query gives; its one column is called `sum`.
+pub async fn count(store: &Store, query: &'static str) -> i64 {
+    let row: SumRow = store.read_one(Statement::new(query)).await.unwrap();
+    row.sum
+}
