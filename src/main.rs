@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use dues::interfaces::cli::{Cli, code_of};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_command_line();
     // sqlx and reqwest share one provider of cryptography; which one is said once, before either asks.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("dues: another provider of cryptography is installed already");

@@ -266,7 +266,9 @@ async fn a_database_that_goes_away_is_waited_for() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     cluster.start();
     ground.assert_all_paid_once(3_000).await;
-    assert_eq!(daemon.log().matches("the database fails").count(), 1, "it is said once:\n{}", daemon.log());
+    // Each loop may find its own connection gone; none says it at every tick.
+    let said = daemon.log().matches("the database fails").count();
+    assert!((1..=5).contains(&said), "it is said {said} times:\n{}", daemon.log());
     daemon.kill();
 }
 

@@ -114,7 +114,7 @@ impl Books {
             if read.case != charge.case
                 && let Some(case) = &charge.case
             {
-                changes.cases.push(case_change(charge.id, case));
+                changes.cases.push(case_change(charge.id, case, now));
             }
             for (was, attempt) in read.attempts.iter().zip(&charge.attempts) {
                 if was != attempt {
@@ -241,7 +241,7 @@ fn attempt_change(was: AttemptState, it: &Attempt, now: Instant) -> AttemptChang
     }
 }
 
-fn case_change(charge_id: i64, it: &DunningCase) -> CaseChange {
+fn case_change(charge_id: i64, it: &DunningCase, now: Instant) -> CaseChange {
     CaseChange {
         charge_id,
         policy_id: it.policy_id,
@@ -249,6 +249,6 @@ fn case_change(charge_id: i64, it: &DunningCase) -> CaseChange {
         steps: it.steps,
         next_step_at: it.next_step_at,
         opened_at: it.opened_at,
-        closed_at: it.closed_at,
+        closed_at: it.closed_at.or((it.state != "open").then_some(now)),
     }
 }

@@ -190,6 +190,13 @@ impl Desk {
         let state = was.after(event)?;
         self.charge.state = state;
         self.charge.reason = reason.map(str::to_owned);
+        // A charge that nobody collects any more is in no dunning either.
+        if let (ChargeState::Void | ChargeState::Uncollectible, Some(case)) = (state, &mut self.charge.case)
+            && case.state == "open"
+        {
+            case.state = "stopped";
+            case.next_step_at = None;
+        }
         if was != state {
             self.note("charge", None, was.as_str(), state.as_str(), reason.map(str::to_owned));
         }

@@ -129,6 +129,11 @@ impl Ground {
 }
 
 impl Cli {
+    /// Reads the command line; a wrong one, `--help` and `--version` end the process.
+    pub fn of_command_line() -> Cli {
+        Cli::parse()
+    }
+
     /// Runs the command.
     ///
     /// # Errors

@@ -133,7 +133,6 @@ async fn a_charge_says_how_it_was_paid_or_why_not() {
 }
 
 #[tokio::test]
-#[ignore = "the engine voids the charge and leaves its dunning case open"]
 async fn canceling_at_the_period_end_during_dunning_leaves_nothing_open() {
     for on in BOTH {
         let mut world = World::new(on, "2026-01-01T00:00:00Z", &[]).await;

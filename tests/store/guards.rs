@@ -139,6 +139,8 @@ async fn the_journal_keeps_the_order_of_its_entries() {
             let rows = ledger.store.journal_of(1, charge_id).await.unwrap();
             rows.into_iter().filter_map(|row| row.attempt_n).collect()
         };
+        let tail = ledger.store.journal_tail(1, None, 2).await.unwrap();
+        assert_eq!(tail.iter().filter_map(|row| row.attempt_n).collect::<Vec<_>>(), [1, 0], "{on:?}");
         assert_eq!(numbers(None).await, (0..50).rev().collect::<Vec<_>>(), "{on:?}");
         assert_eq!(numbers(Some(charge)).await, (0..50).rev().filter(|n| n % 2 == 0).collect::<Vec<_>>(), "{on:?}");
     }

@@ -18,6 +18,7 @@ async fn to_send(ledger: &Ledger, lease: &Lease<'_>) -> Vec<LeasedRow> {
         let mut change = ledger.change(row.id, AttemptState::Created).await;
         change.leased_epoch += 1;
         change.lease_until = lease.until;
+        change.next_at = Some(lease.now);
         row.lease_epoch = change.leased_epoch;
         changes.attempts.push(change);
     }
