@@ -54,9 +54,9 @@ async fn a_look_up_that_does_not_conclude_never_proves_absence() {
     for on in BOTH {
         let blind = Rule::fault("blind", Fault::ErrorBefore(503))
             .on(Requests::Get)
-            .between(at("2026-01-20T02:00:00Z"), at("2026-01-20T08:00:00Z"));
+            .between(at("2026-01-20T02:00:00Z"), at("2026-01-20T03:00:00Z"));
         let mut world = world(on, &[], vec![Rule::fault("lost", Fault::LostResponse).times(1), blind]).await;
-        world.run_until("2026-01-20T07:59:00Z").await;
+        world.run_until("2026-01-20T02:59:00Z").await;
         assert_eq!(world.attempts().await, ["ORD-1/0/1 unknown"], "{on:?}");
         world.run_until("2026-01-21T00:00:00Z").await;
         assert_eq!(world.attempts().await, ["ORD-1/0/1 captured"], "{on:?}");
@@ -147,7 +147,7 @@ async fn a_storm_of_errors_and_refusals_burns_no_attempt() {
         for fault in [Fault::RateLimited, Fault::ErrorBefore(500)] {
             let storm = Rule::fault("storm", fault.clone())
                 .on(Requests::Any)
-                .between(at("2026-01-20T00:00:00Z"), at("2026-01-20T04:00:00Z"));
+                .between(at("2026-01-20T00:00:00Z"), at("2026-01-20T02:20:00Z"));
             let mut world = world(on, &[], vec![storm]).await;
             world.run_until("2026-01-21T00:00:00Z").await;
             assert_eq!(world.attempts().await, ["ORD-1/0/1 captured"], "{on:?} {fault:?}");
