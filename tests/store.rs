@@ -21,6 +21,8 @@ mod reads;
 mod scans;
 #[path = "store/schema.rs"]
 mod schema;
+#[path = "store/shown.rs"]
+mod shown;
 #[path = "store/statements.rs"]
 mod statements;
 #[path = "store/unpaid.rs"]
