@@ -1,5 +1,7 @@
 //! The real process against the real protocol: two programs on loopback, a real database, real signals.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test stands on may end it")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -5,10 +5,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use dues::clock::{Clock, Instant};
-use dues::gateway::transport::{Lost, Method, Request};
-use dues::sandbox::{Answer, Fate, Fault, HttpRequest, Outcome, Rule, Sandbox, Script, Settings, Status};
-use secrecy::SecretString;
+use dues::clock::Clock;
+use dues::gateway::transport::{Lost, Method};
+use dues::sandbox::{Fate, Fault, HttpRequest, Outcome, Rule, Sandbox, Script, Settings, Status};
 use serde_json::{Value, json};
 
 #[path = "sandbox/socket.rs"]

@@ -22,7 +22,7 @@ pub use report::Report;
 /// The first instant of the simulated time.
 const BEGINS: &str = "2026-01-01T00:00:00Z";
 /// The clock moves at least so far at once: what falls due in between is handled together, as a daemon under load would.
-const STEP: TimeDelta = TimeDelta::hours(1);
+const STEP: TimeDelta = TimeDelta::hours(2);
 /// Subscriptions handed over in one transaction.
 const SET: usize = 500;
 
