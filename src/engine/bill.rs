@@ -36,6 +36,20 @@ struct Plan {
     journal: Vec<Entry>,
 }
 
+/// Why a subscription's periods cannot be opened.
+#[derive(Debug, thiserror::Error)]
+enum Unopenable {
+    /// The calendar has no such date.
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
+    /// Another daemon may know the plan version; this one was started before it.
+    #[error("the plan version of period {0} is not known to this daemon; reload it")]
+    NoPlan(i64),
+    /// Nothing can be charged.
+    #[error("it has no source to charge")]
+    NoSource,
+}
+
 /// A period that gets its row.
 #[derive(Debug)]
 struct Opening {
@@ -167,7 +181,7 @@ impl Engine {
         schedule: &StoredSchedule,
         advance: &mut Advance,
         now: Instant,
-    ) -> Result<(), CalendarError> {
+    ) -> Result<(), Unopenable> {
         // A period whose predecessor is still open waits for it, within limits: nobody is charged twice at once by a late answer.
         let opens_at = row.next_charge_at + delta(self.rules.engine.predecessor_wait);
         if row.predecessor_open != 0 && now < opens_at {
@@ -188,13 +202,17 @@ impl Engine {
             }
         };
         let mut held = 0_usize;
+        let mut openings = Vec::with_capacity(periods.len());
         for (period, decision) in periods.iter().zip(&decisions) {
             held += usize::from(*decision == Decision::Hold);
-            let Some(opening) = self.opening(place, row, schedule, period, *decision, advance.state, now) else {
-                continue;
-            };
-            plan.openings.push(opening);
+            // A period that cannot be opened is not passed over: the subscription stays where it is, and a person is asked.
+            let opening = self.opening(place, row, schedule, period, *decision, advance.state, now);
+            openings.push(opening.ok_or(Unopenable::NoPlan(period.index))?);
         }
+        if row.gateway_source_id.is_none() && openings.iter().any(|opening| opening.send_at.is_some()) {
+            return Err(Unopenable::NoSource);
+        }
+        plan.openings.extend(openings);
         if held > 0 {
             let evidence = format!("{held} periods that fell due together are held back by the catch-up rule");
             let subject = format!("subscription {} from period {}", row.id, row.next_index);

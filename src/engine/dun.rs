@@ -35,8 +35,8 @@ impl Engine {
             let Some(case) = cases.iter().find(|case| case.charge_id == row.charge_id) else { continue };
             // A step that no decline of the customer's caused is not spent.
             let free = case.reason.as_deref() == Some(ABSENT);
-            steps.push((case.charge_id, if free { case.steps } else { case.steps + 1 }));
             let Some(source) = &row.gateway_source_id else { continue };
+            steps.push((case.charge_id, if free { case.steps } else { case.steps + 1 }));
             let owed = Owed {
                 charge_id: row.charge_id,
                 subscription_reference: &row.subscription_reference,
