@@ -423,7 +423,8 @@ impl Tx {
         self.run(
             Statement::new(
                 "UPDATE attempts SET state = 'withdrawn', next_at = NULL, settled_at = $2, lease_epoch = lease_epoch + 1 \
-                 WHERE state = 'created' AND charge_id IN (SELECT c.id FROM charges c WHERE c.subscription_id = $1)",
+                 WHERE state = 'created' AND charge_id IN (SELECT c.id FROM charges c WHERE c.subscription_id = $1 \
+                 AND c.state IN ('due', 'retrying'))",
             )
             .bind(id)
             .bind(now),
