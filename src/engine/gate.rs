@@ -19,6 +19,8 @@ struct Inside {
     writes: TokenBucket,
     reads: TokenBucket,
     circuit: Circuit,
+    /// The circuit let one request probe, and whoever was given it had nothing to send: the next who asks has it.
+    spare_probe: bool,
 }
 
 /// What readiness and status show.
@@ -51,19 +53,23 @@ impl Gate {
             writes: TokenBucket::new(budget.writes_per_second),
             reads: TokenBucket::new(budget.reads_per_second),
             circuit: Circuit::new(circuit),
+            spare_probe: false,
         }))
     }
 
-    /// Up to `wanted` requests of a kind, taken from the budget. While the circuit is open a single write probes now and then;
-    /// reads wait with it.
+    /// Up to `wanted` requests of a kind, taken from the budget. While the circuit is open a single request probes now and then,
+    /// of whichever kind asks first and has something to send.
     pub(super) fn ask(&self, kind: Kind, wanted: u32, now: Instant) -> Grant {
         if wanted == 0 {
             return Grant { requests: 0, wake_at: None };
         }
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = match inside.circuit.allows(now) {
-            Permit::All => wanted,
-            Permit::Probe => 1,
+        let permit = inside.circuit.allows(now);
+        let spare = std::mem::take(&mut inside.spare_probe) && matches!(inside.circuit.state(), State::Probing { .. });
+        let (wanted, probes) = match permit {
+            Permit::All => (wanted, false),
+            Permit::Probe => (1, true),
+            Permit::None if spare => (1, true),
             Permit::None => {
                 let wake_at = match inside.circuit.state() {
                     State::Closed { .. } => None,
@@ -78,7 +84,9 @@ impl Gate {
             Kind::Read => &mut inside.reads,
         };
         let requests = bucket.take(now, wanted);
-        Grant { requests, wake_at: bucket.next_at(now) }
+        let wake_at = bucket.next_at(now);
+        inside.spare_probe = probes && requests == 0;
+        Grant { requests, wake_at }
     }
 
     /// Gives back what was granted and not used.
@@ -88,6 +96,9 @@ impl Gate {
             Kind::Write => inside.writes.give_back(unused),
             Kind::Read => inside.reads.give_back(unused),
         }
+        // A probe that nobody sent would otherwise hold the circuit until it is taken for lost, and a verb that has nothing to send
+        // could take every probe from one that has.
+        inside.spare_probe |= unused > 0 && matches!(inside.circuit.state(), State::Probing { .. });
     }
 
     /// Notes what a request of a kind came to.

@@ -103,9 +103,13 @@ impl Reconcile {
         if count == 0 {
             return Ok(0);
         }
-        // An absent attempt may be sent again with its own key: that takes a token, and none is taken while stopping.
-        let empty = |it: &&Observation| matches!(&it.seen, Seen::LookedUp { outcome: LookUpOutcome::Listed(list), .. } if list.is_empty());
-        let wanted = if may_send { u32::try_from(seen.iter().filter(empty).count()).unwrap_or(u32::MAX) } else { 0 };
+        // An absent attempt may be sent again with its own key, and a first payment for the source that its lost answer named: that
+        // takes a token, and none is taken while stopping.
+        let wanted = if may_send {
+            u32::try_from(seen.iter().filter(may_lead_to_a_send).count()).unwrap_or(u32::MAX)
+        } else {
+            0
+        };
         let allowance = self.engine.gate.ask(Kind::Write, wanted, self.engine.clock.now()).requests;
         let settled = match self.engine.settle(&seen, allowance).await {
             Ok(settled) => settled,
@@ -164,6 +168,19 @@ impl Reconcile {
             Ok(looks)
         };
         work.await.map_err(EngineError::of("reconcile"))
+    }
+}
+
+/// Whether settling this may clear its attempt to be sent. A list need not be empty for that: it shows the earlier attempts of the
+/// period as well.
+fn may_lead_to_a_send(seen: &&Observation) -> bool {
+    match &seen.seen {
+        Seen::LookedUp { outcome, .. } => matches!(outcome, LookUpOutcome::Listed(_)),
+        // First payments stand in period 0 or before it.
+        Seen::Looked(LookOutcome::Seen(payment)) => {
+            payment.source_id.is_none() && payment.period.is_none_or(|it| it <= 0)
+        }
+        Seen::Looked(_) | Seen::Due | Seen::Posted(_) | Seen::BodyChanged => false,
     }
 }
 

@@ -109,10 +109,22 @@ impl World {
 
     /// Hands over a subscription whose wallet is `src_` and its reference.
     pub async fn hand_over(&self, reference: &str, plan: &str, anchor_on: &str, next_charge_on: Option<&str>) {
+        self.hand_over_on(&source_of(reference), reference, plan, anchor_on, next_charge_on).await;
+    }
+
+    /// The same on a wallet of its own.
+    pub async fn hand_over_on(
+        &self,
+        source_id: &str,
+        reference: &str,
+        plan: &str,
+        anchor_on: &str,
+        next_charge_on: Option<&str>,
+    ) {
         let hand_over = HandOver {
             reference: reference.to_owned(),
             plan: plan.to_owned(),
-            source_id: source_of(reference),
+            source_id: source_id.to_owned(),
             first_payment_id: None,
             customer: NewCustomer {
                 reference: format!("customer of {reference}"),
@@ -135,10 +147,10 @@ impl World {
             self.round.until_quiet().await.unwrap();
             let now = self.clock.now();
             match self.store.next_work_at().await.unwrap() {
-                Some(next) if next <= until => {
-                    // What is overdue waits for the gateway's circuit or budget: time goes on in steps meanwhile.
-                    let step = if next <= now { 20_000 } else { 1 };
-                    self.clock.advance_to(next.max(now + chrono::TimeDelta::milliseconds(step)));
+                Some(next) if next <= until && now < until => {
+                    // What is due and yet not done waits for the budget or the circuit, and the daemon comes round again.
+                    let comes_round = now + chrono::TimeDelta::seconds(15);
+                    self.clock.advance_to(if next > now { next } else { comes_round.min(until) });
                 }
                 _ => break,
             }

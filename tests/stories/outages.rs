@@ -1,0 +1,102 @@
+//! The gateway's trouble is not the customer's: refused keys, rate limits, server errors. Nothing is burnt, and all of it is collected
+//! afterwards.
+
+use dues::sandbox::{Fault, On, Rule, Script};
+
+use crate::support::world::{BOTH, World, at};
+
+#[tokio::test]
+async fn six_hours_of_a_refused_key_burn_nothing_and_change_no_state() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        for reference in ["ORD-1", "ORD-2", "ORD-3"] {
+            world.hand_over(reference, "monthly", "2026-01-20", None).await;
+        }
+        world.sandbox.set_unauthorised(true);
+        world.run_until("2026-01-20T08:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 due", "ORD-2/0 due", "ORD-3/0 due"], "{on:?}");
+        assert_eq!(world.subscriptions().await, ["ORD-1 active", "ORD-2 active", "ORD-3 active"], "{on:?}");
+        let burnt = world.lines("SELECT CAST(SUM(sends) AS TEXT) AS line FROM attempts").await;
+        assert_eq!(burnt, ["0"], "{on:?}");
+        world.sandbox.set_unauthorised(false);
+        world.run_until("2026-01-20T09:00:00Z").await;
+        assert_eq!(
+            world.attempts().await,
+            ["ORD-1/0/1 captured", "ORD-2/0/1 captured", "ORD-3/0/1 captured"],
+            "{on:?}"
+        );
+        assert_eq!(world.reviews().await, [""; 0], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_refused_while_payments_are_pending_loses_none_of_them() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-20T02:00:10Z").await;
+        world.sandbox.set_unauthorised(true);
+        world.run_until("2026-01-20T08:00:00Z").await;
+        assert_eq!(world.attempts().await, ["ORD-1/0/1 pending"], "{on:?}");
+        world.sandbox.set_unauthorised(false);
+        world.run_until("2026-01-20T09:00:00Z").await;
+        assert_eq!(world.attempts().await, ["ORD-1/0/1 captured"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn an_open_circuit_closes_by_a_look_although_nothing_is_to_be_sent() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("circuit.failures", "1")]).await;
+        let down = Rule::fault("reads are down", Fault::ErrorBefore(503)).on(On::Get);
+        let down = down.between(at("2026-01-20T00:00:00Z"), at("2026-01-20T04:00:00Z"));
+        world.sandbox.set_script(Script::of([down]));
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-20T03:59:00Z").await;
+        assert_eq!(world.attempts().await, ["ORD-1/0/1 pending"], "{on:?}");
+        assert!(!world.engine.gate.state().closed, "{on:?}");
+        world.run_until("2026-01-20T04:30:00Z").await;
+        assert_eq!(world.attempts().await, ["ORD-1/0/1 captured"], "{on:?}");
+        assert!(world.engine.gate.state().closed, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_storm_pauses_and_burns_no_attempt() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        let storm = Rule::fault("storm", Fault::RateLimited);
+        world.sandbox.set_script(Script::of([storm.between(at("2026-01-20T00:00:00Z"), at("2026-01-20T02:05:00Z"))]));
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.hand_over("ORD-2", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-20T02:04:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 due", "ORD-2/0 due"], "{on:?}");
+        world.run_until("2026-01-20T03:00:00Z").await;
+        assert_eq!(world.attempts().await, ["ORD-1/0/1 captured", "ORD-2/0/1 captured"], "{on:?}");
+        assert_eq!(world.lines("SELECT CAST(SUM(sends) AS TEXT) AS line FROM attempts").await, ["2"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_server_errors_opens_the_circuit_and_one_probe_ends_it() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        let storm = Rule::fault("storm", Fault::ErrorBefore(503)).on(On::Any);
+        world.sandbox.set_script(Script::of([storm.between(at("2026-01-20T00:00:00Z"), at("2026-01-20T03:00:00Z"))]));
+        for reference in ["ORD-1", "ORD-2", "ORD-3", "ORD-4", "ORD-5", "ORD-6"] {
+            world.hand_over(reference, "monthly", "2026-01-20", None).await;
+        }
+        world.run_until("2026-01-20T02:59:00Z").await;
+        assert!(!world.engine.gate.state().closed, "{on:?}");
+        // Two hours of watching follow a server error before a key is sent again.
+        world.run_until("2026-01-20T08:00:00Z").await;
+        assert!(world.engine.gate.state().closed, "{on:?}");
+        let states = world.attempts().await;
+        assert!(states.iter().all(|state| state.ends_with("/1 captured")), "{on:?} {states:?}");
+        assert_eq!(world.reviews().await, [""; 0], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
