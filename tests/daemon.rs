@@ -4,6 +4,15 @@
 
 mod support;
 
+#[path = "daemon/manager.rs"]
+mod manager;
+#[path = "daemon/outages.rs"]
+mod outages;
+#[path = "daemon/refusals.rs"]
+mod refusals;
+#[path = "daemon/signals.rs"]
+mod signals;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -191,6 +200,9 @@ impl Ground {
         assert!(twice.is_empty(), "captured more than once: {twice:?}");
         assert_eq!(captures.len(), usize::try_from(count).unwrap());
         assert_eq!(books["rule_breaches"]["resent_too_soon"], 0, "{}", books["rule_breaches"]);
+        let taken = store.taken().await.unwrap();
+        let sums: Vec<i64> = taken.iter().map(|it| it.captured_minor).collect();
+        assert_eq!(sums, [i64::from(count) * 12_800], "our books say the same sum");
         assert_eq!(store.exceptions().await.unwrap(), 0);
         assert_eq!(store.open_reviews().await.unwrap(), 0);
         store.close().await;

@@ -1,0 +1,37 @@
+//! What a person or a service manager says with a signal.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_stop_ends_at_once_and_loses_nothing() {
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(rules.path(), "[[rule]]\nname = \"slow\"\nfault = \"slow\"\ndelay = \"1900ms\"\n").unwrap();
+    let script = rules.path().display().to_string();
+    let ground = Ground::new(On::Sqlite, None, 100, &["--settle-after", "0s", "--script", &script]).await;
+    let mut daemon = ground.daemon();
+    ground.wait_for_payments(20).await;
+    daemon.signal("TERM");
+    daemon.wait_for("stopping:");
+    daemon.signal("TERM");
+    assert_eq!(daemon.end().code(), Some(0), "{}", daemon.log());
+    assert_eq!(daemon.said("answers are still under way"), 1, "it did not wait for them:\n{}", daemon.log());
+    let daemon = ground.daemon();
+    ground.assert_all_paid_once(100).await;
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_reload_leaves_the_daemon_charging() {
+    let ground = Ground::new(On::Sqlite, None, 1, &["--settle-after", "0s"]).await;
+    let daemon = ground.daemon();
+    ground.assert_all_paid_once(1).await;
+    std::fs::write(ground.config(), TIMES.replace("lease = \"6s\"", "lease = \"6 sheep\"")).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for("the old one stays");
+    assert!(daemon.log().contains("protocol.lease"), "the wrong key is named:\n{}", daemon.log());
+    std::fs::write(ground.config(), TIMES).unwrap();
+    // The one that is there stays as it is; five more come due.
+    ground.hand_over(6).await;
+    ground.assert_all_paid_once(6).await;
+    daemon.stop();
+}
