@@ -5,22 +5,16 @@ use serde_json::{Value, json};
 use super::output::{Table, minute};
 use crate::store::journal::ShownRow;
 
-/// The lines as a table, oldest first.
+/// The lines as a table, oldest first. The state before stands in the JSON only: it is the one of an earlier line.
 pub fn table(rows: &[ShownRow]) -> Table {
     Table::new(&["AT (UTC)", "ACT", "PERIOD", "ATTEMPT", "STATE", "BY", "DETAIL"]).rows(rows.iter().map(|row| {
         let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
-        let state = match (&row.was, &row.now) {
-            (Some(was), Some(now)) => format!("{was} -> {now}"),
-            (None, Some(now)) => format!("-> {now}"),
-            (Some(was), None) => was.clone(),
-            (None, None) => String::new(),
-        };
         [
             minute(Some(row.at)),
             row.act.clone(),
             number(row.period_index),
             number(row.attempt_n),
-            state,
+            row.now.clone().unwrap_or_default(),
             row.actor.clone(),
             row.detail.clone().unwrap_or_default(),
         ]

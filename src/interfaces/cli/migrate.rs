@@ -7,11 +7,13 @@ use serde_json::json;
 use super::{Ground, exit, output};
 use crate::clock::Clock;
 use crate::engine::open;
+use crate::store::StoreError;
 
 /// Arguments of `dues migrate`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The daemon does it too at its start, unless database.migrate = false.\n\n\
-    Examples:\n  dues migrate\n  dues migrate --set database.url=sqlite:dues.db")]
+#[command(after_help = "The daemon does the same at its start, unless database.migrate is false. \
+    To run it again changes nothing. A SQLite file that does not exist is made.\n\n\
+    Examples:\n  dues migrate\n  dues migrate --config ./dues.toml --json")]
 pub struct Args {}
 
 impl Args {
@@ -20,15 +22,21 @@ impl Args {
         let loaded = ground.load()?;
         let store = open::books(&loaded.settings, &Clock::system()).await?;
         let from = store.schema_version().await?;
-        store.migrate().await?;
+        match store.check_schema().await {
+            // An older program never touches what a newer one made.
+            Err(error @ StoreError::Schema { found, wanted }) if found > wanted => return Err(error.into()),
+            Err(StoreError::Schema { .. }) | Ok(()) => store.migrate().await?,
+            Err(error) => return Err(error.into()),
+        }
+        store.check_schema().await?;
         let to = store.schema_version().await?;
         store.close().await;
         if ground.json {
-            output::json(&json!({"database": store.kind(), "from": from, "to": to}))?;
+            output::json(&json!({ "database": store.kind(), "from": from, "to": to }))?;
         } else if from == to {
-            output::line(&format!("The schema is at version {to} already."))?;
+            output::line(&format!("the schema is {to} already; nothing was changed"))?;
         } else {
-            output::line(&format!("The schema went from version {from} to version {to}."))?;
+            output::line(&format!("the schema was brought from {from} to {to}"))?;
         }
         Ok(ExitCode::from(exit::OK))
     }

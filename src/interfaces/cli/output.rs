@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use serde::Serialize;
 
 use crate::clock::Instant;
@@ -12,6 +12,12 @@ use crate::domain::money::{Money, NotACurrency};
 
 /// The width of a page that is no terminal's.
 const WIDTH: u16 = 100;
+/// No column is kept wider than this for the sake of one word: a reference at the gateway has at most so many characters.
+const LONGEST_WORD: u16 = 50;
+/// What stands between two columns.
+const GAP: u16 = 2;
+/// How far a page's tables stand in.
+const INDENT: u16 = 2;
 
 /// Writes a document of JSON to standard output.
 ///
@@ -95,11 +101,14 @@ impl Table {
         }
         for (index, heading) in self.headings.iter().enumerate() {
             let Some(column) = table.column_mut(index) else { continue };
-            column.set_padding((0, 2));
-            if index == 0 {
-                // What the reader copies into the next command is never broken.
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
+            column.set_padding((0, GAP));
+            // What the reader copies into the next command is never broken, and no time is: prose gives way.
+            let whole = index == 0 || heading.ends_with("(UTC)");
+            column.set_constraint(if whole {
+                ColumnConstraint::ContentWidth
+            } else {
+                ColumnConstraint::LowerBoundary(Width::Fixed(self.longest_word(index) + GAP))
+            });
             if self.right.contains(heading) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -109,6 +118,13 @@ impl Table {
             Some((headings, rows)) => format!("{}\n{rows}", screen.strong(headings)),
             None => trimmed,
         }
+    }
+
+    /// The longest word of a column, up to the length of a reference at the gateway.
+    fn longest_word(&self, index: usize) -> u16 {
+        let cells = self.rows.iter().filter_map(|row| row.get(index));
+        let words = cells.flat_map(|cell| cell.split_whitespace()).map(|word| word.chars().count());
+        u16::try_from(words.max().unwrap_or_default()).unwrap_or(LONGEST_WORD).clamp(1, LONGEST_WORD)
     }
 }
 
@@ -157,12 +173,13 @@ impl Page {
             format!("{}  {}", screen.strong(&format!("{key:width$}")), harmless(value)).trim_end().to_owned()
         });
         let mut lines: Vec<String> = fields.collect();
+        let inner = Screen { width: screen.width.saturating_sub(INDENT), ..*screen };
         for (title, table) in &self.sections {
             if !lines.is_empty() {
                 lines.push(String::new());
             }
             lines.push(screen.strong(title));
-            lines.extend(table.text(screen).lines().map(|line| format!("  {line}")));
+            lines.extend(table.text(&inner).lines().map(|line| format!("  {line}")));
         }
         lines.join("\n")
     }
@@ -272,10 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_never_broken() {
-        let id = "chg_0123456789abcdefghijklmnop";
-        let table = Table::new(&["ID", "EVIDENCE"]).rows([[id.to_owned(), "many words ".repeat(20)]]);
-        assert!(table.text(&PLAIN).contains(id));
+    fn ids_and_times_are_never_broken() {
+        let (id, payment) = ("chg_0123456789abcdefghijklmnop", "pay_0123456789abcdefghijklmnop");
+        let evidence = format!("{}{payment}", "many words ".repeat(20));
+        let cells = [id.to_owned(), "2026-11-23 02:00".to_owned(), evidence];
+        let text = Table::new(&["ID", "AT (UTC)", "EVIDENCE"]).rows([cells]).text(&PLAIN);
+        assert!(text.contains(id) && text.contains(payment) && text.contains("2026-11-23 02:00"), "{text}");
     }
 
     #[test]

@@ -129,7 +129,8 @@ fn charges_table(found: &Found) -> anyhow::Result<Table> {
         Table::new(&["ID", "PERIOD", "DUE (UTC)", "AMOUNT", "STATE", "ATTEMPTS"]).right(&["PERIOD", "AMOUNT"]);
     for row in &found.charges {
         let attempts = found.attempts.get(&row.id).map(Vec::as_slice).unwrap_or_default();
-        let attempts: Vec<String> = attempts.iter().map(|it| format!("{} {}", it.n, it.state)).collect();
+        // How many, and what became of the last; each of them is on the charge's own page.
+        let tried = attempts.last().map_or_else(String::new, |last| format!("{}, {}", attempts.len(), last.state));
         let state = match &row.reason {
             Some(reason) => format!("{} ({reason})", row.state),
             None => row.state.clone(),
@@ -140,7 +141,7 @@ fn charges_table(found: &Found) -> anyhow::Result<Table> {
             minute(Some(row.due_at)),
             Amount::of(row.amount_minor, &row.currency)?.shown(),
             state,
-            attempts.join(", "),
+            tried,
         ]);
     }
     Ok(table)

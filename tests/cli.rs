@@ -1,0 +1,18 @@
+//! The `dues` command as an operator runs it: the real program on real books, its words, its JSON and its exit codes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail as loudly as tests")]
+
+mod support;
+
+#[path = "cli/cancel.rs"]
+mod cancel;
+#[path = "cli/check.rs"]
+mod check;
+#[path = "cli/doors.rs"]
+mod doors;
+#[path = "cli/pages.rs"]
+mod pages;
+#[path = "cli/sandbox.rs"]
+mod sandbox;
+#[path = "cli/shop.rs"]
+mod shop;

@@ -1,0 +1,78 @@
+//! `dues check` and `dues migrate`.
+
+use serde_json::json;
+
+use crate::shop::{Shop, said};
+use crate::support::world::{On, empty_books};
+
+#[test]
+fn a_good_config_is_told_with_where_it_stands() {
+    let shop = Shop::without_books();
+    let told = shop.dues(&["check"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    for text in ["the config is good\n", "dues.toml", "live", "https://api.checkout.com", "books.db", "not found here"]
+    {
+        assert!(told.out.contains(text), "{text:?} is missing in\n{}", told.out);
+    }
+    assert!(told.err.starts_with("dues: warning: no secret key: "), "{told:?}");
+    assert!(!shop.path("books.db").exists(), "nothing is opened");
+    let key = "sk_abcdefghijklmnop";
+    let with_key = said(shop.command(&["check", "--show"]).env("DUES_SECRET_KEY", key));
+    assert_eq!((with_key.code, with_key.err.as_str()), (0, ""), "{with_key:?}");
+    assert!(!with_key.out.contains(key));
+    let line = with_key.out.lines().find(|line| line.contains("engine.batch")).unwrap();
+    assert!(line.contains("500") && line.contains("built-in"), "{line}");
+}
+
+#[test]
+fn a_good_config_is_told_in_json_without_the_databases_password() {
+    let shop = Shop::without_books();
+    let url = "database.url=postgres://dues:geheim@db/dues";
+    let document = shop.json(&["check", "--show", "--set", url]);
+    assert_eq!((&document["ok"], &document["plans"]), (&json!(true), &json!(1)));
+    assert_eq!(document["database_url"], "postgres://dues:***@db/dues");
+    assert_eq!(document["files"], json!([shop.path("dues.toml")]));
+    assert!(!document.to_string().contains("geheim"));
+    let values = document["values"].as_array().unwrap();
+    let batch = values.iter().find(|value| value["key"] == "engine.batch").unwrap();
+    assert_eq!(batch, &json!({ "key": "engine.batch", "value": "500", "origin": "built-in" }));
+}
+
+#[test]
+fn every_fault_is_told_at_once_and_ends_in_78() {
+    let shop = Shop::without_books();
+    let faulty = ["--set", "engine.bach=1", "--set", "protocol.lease=soon"];
+    let told = shop.dues(&[&["check"], &faulty[..]].concat());
+    assert_eq!((told.code, told.out.as_str()), (78, ""), "{told:?}");
+    assert!(told.err.contains("engine.bach") && told.err.contains("protocol.lease"), "{told:?}");
+    let told = shop.dues(&[&["check", "--json"], &faulty[..]].concat());
+    let document: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!((told.code, &document["ok"]), (78, &json!(false)), "{told:?}");
+    let keys: Vec<&str> = document["faults"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect();
+    assert!(keys.contains(&"engine.bach") && keys.contains(&"protocol.lease"), "{keys:?}");
+    for command in [&["migrate"][..], &["subscription", "list"], &["charge", "list"], &["review", "list"], &["run"]] {
+        assert_eq!(shop.dues(&[command, &faulty[..]].concat()).code, 78, "{command:?}");
+    }
+    std::fs::remove_file(shop.path("dues.toml")).unwrap();
+    assert_eq!(shop.dues(&["check"]).code, 78, "a file that was asked for must exist");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_brings_the_schema_up_once() {
+    let directory = tempfile::tempdir().unwrap();
+    for on in [On::Sqlite, On::Postgres] {
+        let shop = Shop::without_books();
+        let url = format!("database.url={}", empty_books(on, &directory));
+        let before = shop.dues(&["subscription", "list", "--set", &url]);
+        assert_eq!(before.code, 1);
+        assert!(before.err.contains("run `dues migrate`"), "{before:?}");
+        let first = shop.json(&["migrate", "--set", &url]);
+        assert_eq!(first["from"], 0, "{on:?}");
+        assert!(first["to"].as_i64().unwrap() > 0, "{on:?}");
+        let again = shop.json(&["migrate", "--set", &url]);
+        assert_eq!((&again["from"], &again["to"]), (&first["to"], &first["to"]), "{on:?}");
+        let told = shop.dues(&["migrate", "--set", &url]);
+        assert!(told.out.ends_with("already; nothing was changed\n"), "{told:?}");
+        assert_eq!(shop.dues(&["subscription", "list", "--set", &url]).out, "none\n");
+    }
+}

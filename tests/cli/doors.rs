@@ -1,0 +1,92 @@
+//! What all commands have in common: help, wrong arguments, and standard output that is no terminal, or closes.
+
+use std::process::Stdio;
+
+use crate::shop::{Shop, said};
+use crate::support::world::On;
+
+/// Every command, with its subcommands.
+const COMMANDS: &[&[&str]] = &[
+    &["run"],
+    &["check"],
+    &["migrate"],
+    &["import"],
+    &["subscribe"],
+    &["subscription", "list"],
+    &["subscription", "show"],
+    &["subscription", "cancel"],
+    &["charge", "list"],
+    &["charge", "show"],
+    &["review", "list"],
+    &["review", "show"],
+    &["sandbox"],
+    &["demo"],
+];
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let shop = Shop::without_books();
+    for command in COMMANDS {
+        let said = shop.dues(&[*command, &["--help"]].concat());
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{command:?}");
+        assert!(said.out.contains("Examples:\n"), "{command:?} has no examples:\n{}", said.out);
+        assert!(said.out.lines().all(|line| line.chars().count() <= 120), "{command:?}:\n{}", said.out);
+    }
+    let said = shop.dues(&["--help"]);
+    assert!(said.out.contains("Exit codes: 0 done"), "{said:?}");
+    for command in COMMANDS {
+        assert!(said.out.contains(&format!("\n  {}", command[0])), "{command:?} is not in the help");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_in_2_and_says_what_is_allowed() {
+    let shop = Shop::without_books();
+    for (arguments, told) in [
+        (&["subscription", "list", "--state", "late"][..], "past_due"),
+        (&["charge", "list", "--state", "late"], "uncollectible"),
+        (&["charge", "list", "--month", "2026-13"], "YYYY-MM"),
+        (&["charge", "list", "--month", "26-1"], "YYYY-MM"),
+        (&["charge", "list", "--limit", "0"], "1..="),
+        (&["subscription", "show"], "<NAME>"),
+        (&["subscription", "cancel", "ORD-1"], "--reason"),
+        (&["review", "show"], "<ID>"),
+        (&["sandbox", "--settle-after", "30"], "whole number with a unit"),
+        (&["sandbox", "--writes-per-second", "0"], "1.."),
+        (&["check", "--set", "engine.batch"], "KEY=VALUE"),
+        (&["subscriptions"], "subscription"),
+    ] {
+        let said = shop.dues(arguments);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}: {said:?}");
+        assert!(said.err.contains(told), "{arguments:?}: {told:?} is missing in\n{}", said.err);
+    }
+    assert_eq!(shop.dues(&[]).code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_gets_no_escape_codes() {
+    let shop = Shop::new(On::Sqlite).await;
+    for arguments in [&["subscription", "list"][..], &["subscription", "show", "ORD-1"], &["check", "--show"]] {
+        for variable in [("TERM", "xterm-256color"), ("NO_COLOR", "1")] {
+            let said = said(shop.command(arguments).env(variable.0, variable.1));
+            assert_eq!(said.code, 0, "{said:?}");
+            assert!(!said.out.contains('\u{1b}') && !said.err.contains('\u{1b}'), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_standard_output_is_no_error() {
+    let shop = Shop::new(On::Sqlite).await;
+    let show: &[&str] = &["subscription", "show", "ORD-1"];
+    let list: &[&str] = &["charge", "list", "--json"];
+    for arguments in [show, list, &["check", "--show"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = shop.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!told.contains("panicked") && !told.contains("standard output"), "{arguments:?}: {told}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+    }
+}
