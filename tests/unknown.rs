@@ -4,3 +4,5 @@ mod support;
 
 #[path = "unknown/lost.rs"]
 mod lost;
+#[path = "unknown/pending.rs"]
+mod pending;

@@ -20,7 +20,7 @@ pub async fn sends(world: &World) -> Vec<String> {
 }
 
 /// The one charge was paid by its first attempt, once, and nothing is left for a person.
-async fn assert_paid_once(world: &World, story: &str) {
+pub async fn assert_paid_once(world: &World, story: &str) {
     assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{story}");
     assert_eq!(world.attempts().await, ["ORD-1/0/1 captured"], "{story}");
     assert_eq!(world.reviews().await, [""; 0], "{story}");
