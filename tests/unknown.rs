@@ -1,0 +1,8 @@
+//! What dues does about an outcome that it does not know: stories of lost, spoilt and late answers, each on both databases.
+
+mod support;
+
+#[path = "unknown/lost.rs"]
+mod lost;
+#[path = "unknown/pending.rs"]
+mod pending;
