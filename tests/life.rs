@@ -1,6 +1,8 @@
 //! The life of a subscription: declines and dunning, an authorisation that goes, first payments, downtime, cancellation. Each story
 //! runs on both databases.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail by panicking")]
+
 mod support;
 
 use dues::domain::calendar::Zone;

@@ -188,7 +188,8 @@ async fn reload(engine: &Engine, running: &Settings, sources: &Sources, rules: &
     };
     let fixed = |settings: &Settings| {
         let url = secrecy::ExposeSecret::expose_secret(&settings.database.url).to_owned();
-        (open::node_name(settings), settings.installation.name.clone(), settings.gateway.url.clone(), url)
+        let ledger = crate::engine::rules::ledger_of(settings);
+        (open::node_name(settings), ledger, settings.installation.environment, settings.gateway.url.clone(), url)
     };
     if fixed(&loaded) != fixed(running) {
         tracing::error!("installation, database and gateway change only by a restart; the old config stays");
