@@ -169,7 +169,7 @@ async fn past_its_keys_life_an_absent_attempt_is_a_persons_question_or_has_a_wit
         assert_eq!(alone.sandbox.books().payments.len(), 0, "{on:?}");
 
         let mut seen = world(on, &[never, ("protocol.auto_after_window", "true")], lost()).await;
-        seen.hand_over("ORD-2", "weekly", "2026-01-20", None).await;
+        seen.hand_over("ORD-2", "weekly", "2026-01-21", None).await;
         seen.run_until("2026-01-25T00:00:00Z").await;
         assert_eq!(
             seen.attempts().await,

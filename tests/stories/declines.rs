@@ -120,7 +120,7 @@ async fn when_the_steps_are_used_up_the_policy_says_what_becomes_of_the_subscrip
 #[tokio::test]
 async fn two_debts_paid_together_end_the_arrears() {
     for on in BOTH {
-        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("plans.daily.billing_hour", "0")]).await;
         world.hand_over("ORD-1", "daily", "2026-01-20", Some("2026-01-20")).await;
         // The 20th is declined twice and the 23rd once, so both are tried again on the 24th at 10:00 in Hong Kong.
         let declined =
