@@ -1,6 +1,6 @@
 //! How many charges a second `dues run` collects and reconciles against the sandbox at zero latency, as its own process, on both
-//! databases, with everything on this machine's cores. The figures that count are ratios taken in one run: sets against one row at a
-//! time, and 10,000 due among a million rows against 10,000 among a hundred thousand.
+//! databases, with everything on this machine's cores. The figure that counts is a ratio taken in one run: sets against one row at a
+//! time. What the due scans cost as the books grow, `benches/scan.rs` shows.
 //!
 //! `cargo bench --bench collect` · `-- --charges 20000` · `-- sqlite` · `-- postgres` · `-- --sets` (no ratio) · `-- --memory --charges 100000`
 
