@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "unknown/beside.rs"]
+mod beside;
 #[path = "unknown/lost.rs"]
 mod lost;
 #[path = "unknown/pending.rs"]

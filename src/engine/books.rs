@@ -19,7 +19,7 @@ pub(super) struct Books {
     subscriptions: BTreeMap<i64, (Subscription, Subscription)>,
     sources: BTreeMap<i64, (Source, Source)>,
     source_of: BTreeMap<i64, i64>,
-    notes: Vec<Notes>,
+    notes: Vec<(i64, Notes)>,
     /// Rows that cannot be read; their charges are left alone.
     pub faults: Vec<StoreError>,
 }
@@ -30,6 +30,7 @@ pub(super) struct Decided {
     pub changes: Changes,
     pub cleared: Vec<i64>,
     pub look_first: Vec<i64>,
+    pub warnings: Vec<String>,
 }
 
 impl Books {
@@ -97,10 +98,21 @@ impl Books {
         {
             *source = changed;
         }
-        if let Some((_, charge)) = self.charges.get_mut(&desk.charge.id) {
+        let id = desk.charge.id;
+        let subscription_id = desk.charge.subscription_id;
+        let open = |charge: &Charge| i64::from(charge.case.as_ref().is_some_and(|case| case.state == "open"));
+        if let Some((_, charge)) = self.charges.get_mut(&id) {
+            let opened = open(&desk.charge) - open(charge);
             *charge = desk.charge;
+            if opened != 0 {
+                // What its siblings know of its dunning was read before this decision.
+                let siblings = self.charges.values_mut().map(|(_, other)| other);
+                for other in siblings.filter(|it| it.subscription_id == subscription_id && it.id != id) {
+                    other.other_open_cases += opened;
+                }
+            }
         }
-        self.notes.push(desk.notes);
+        self.notes.push((id, desk.notes));
     }
 
     /// The difference between what was read and what stands now.
@@ -143,7 +155,11 @@ impl Books {
             changes.sources.push(SourceChange { id: source.id, state: source.state });
         }
         let mut payments = BTreeMap::new();
-        for notes in self.notes {
+        for (charge_id, notes) in self.notes {
+            if notes.answered {
+                changes.answered.push(charge_id);
+            }
+            decided.warnings.extend(notes.warnings);
             // One row a payment: what was seen last in this set is what stands.
             payments.extend(notes.payments.into_iter().map(|it| (it.gateway_payment_id.clone(), it)));
             changes.reviews.extend(notes.reviews);

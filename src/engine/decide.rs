@@ -10,7 +10,7 @@ pub(super) use unknown::ABSENT;
 use chrono::TimeDelta;
 
 use crate::domain::attempt::{AttemptEvent, AttemptState};
-use crate::domain::charge::ChargeEvent;
+use crate::domain::charge::{ChargeEvent, ChargeState};
 use crate::domain::review::ReviewReason;
 use crate::domain::word::IllegalEvent;
 use crate::engine::desk::{Context, Desk};
@@ -57,28 +57,45 @@ pub(super) fn decide(desk: &mut Desk, context: &mut Context<'_>, seen: &Observat
         Seen::Looked(LookOutcome::Seen(payment)) => answer::seen(desk, context, id, payment, true),
         Seen::Looked(_) if stale => Ok(()),
         Seen::Looked(LookOutcome::NotFound) => answer::not_found(desk, context, id),
-        Seen::Looked(outcome) => {
-            let wait = match outcome {
-                LookOutcome::RateLimited => AFTER_RATE_LIMIT,
-                _ => delta(context.rules.protocol.look_again),
-            };
-            look_again(desk, context, id, wait);
+        Seen::Looked(LookOutcome::RateLimited) | Seen::LookedUp { outcome: LookUpOutcome::RateLimited, .. } => {
+            look_again(desk, context, id, AFTER_RATE_LIMIT);
             Ok(())
         }
+        Seen::Looked(_) => no_conclusion(desk, context, id),
 
         Seen::LookedUp { outcome: LookUpOutcome::Listed(payments), witness } => {
             unknown::listed(desk, context, id, payments, *witness, stale)
         }
         Seen::LookedUp { .. } if stale => Ok(()),
-        Seen::LookedUp { outcome, .. } => {
-            let wait = match outcome {
-                LookUpOutcome::RateLimited => AFTER_RATE_LIMIT,
-                _ => delta(context.rules.protocol.look_again),
-            };
-            look_again(desk, context, id, wait);
-            Ok(())
-        }
+        Seen::LookedUp { .. } => no_conclusion(desk, context, id),
     }
+}
+
+/// The gateway was asked and said nothing that can be used. That is nobody's fault and changes nothing, but a look that never
+/// concludes must not go on in silence.
+fn no_conclusion(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
+    let Some(attempt) = desk.attempt(id) else { return Ok(()) };
+    let (state, payment_id) = (attempt.state, attempt.payment_id.clone());
+    let age = attempt.first_sent_at.map_or(TimeDelta::zero(), |sent| context.now - sent);
+    let polls = &context.rules.polls;
+    let (alert_after, review_after, in_review) =
+        (delta(polls.alert_after), delta(polls.review_after), delta(polls.in_review));
+    if !state.is_on_the_wire() || age < review_after {
+        if state.is_on_the_wire() && age >= alert_after {
+            desk.warn(format!("no look at attempt {id} concludes for {} hours", age.num_hours()));
+        }
+        look_again(desk, context, id, delta(context.rules.protocol.look_again));
+        return Ok(());
+    }
+    look_again(desk, context, id, in_review);
+    let reason = if state == AttemptState::Pending { ReviewReason::PendingTooLong } else { ReviewReason::Unresolved };
+    if desk.charge.state.is_open() && desk.charge.state != ChargeState::InReview {
+        desk.move_charge(ChargeEvent::Review, Some(reason.as_str()))?;
+    }
+    let subject = payment_id.clone().unwrap_or_else(|| desk.charge.public_id.clone());
+    let evidence = format!("no look at the gateway has given a conclusion for {} hours", age.num_hours());
+    desk.review(context, reason, subject, payment_id.as_deref(), evidence);
+    Ok(())
 }
 
 /// No conclusion: the same look again, later.

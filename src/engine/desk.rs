@@ -110,6 +110,10 @@ pub(super) struct Notes {
     pub cleared: Vec<i64>,
     /// Attempts that must be looked up before they may be sent.
     pub look_first: Vec<i64>,
+    /// What the log warns of, once it is committed.
+    pub warnings: Vec<String>,
+    /// An outcome answered the open questions about this charge, though it was not in review.
+    pub answered: bool,
 }
 
 /// One charge under decision.
@@ -244,6 +248,18 @@ impl Desk {
             payment_id: payment_id.map(str::to_owned),
             evidence,
         });
+    }
+
+    /// Whether the subscription waits for its first payment and no answer has named the source yet.
+    pub fn wants_source(&self) -> bool {
+        self.source.is_none()
+            && self.notes.new_source.is_none()
+            && matches!(self.subscription.state, SubscriptionState::Incomplete | SubscriptionState::IncompleteExpired)
+    }
+
+    /// Warns in the log of what takes too long but needs nobody yet.
+    pub fn warn(&mut self, what: String) {
+        self.notes.warnings.push(what);
     }
 
     /// An outcome that fits no machine: nothing moves, the attempt is looked at again much later, and a person is asked.

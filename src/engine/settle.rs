@@ -10,6 +10,7 @@ use crate::engine::observation::Observation;
 use crate::engine::post::Cleared;
 use crate::engine::{Engine, EngineError};
 use crate::store::attempts::SendableRow;
+use crate::store::reviews::OpenedRow;
 use crate::store::situations::SituationRow;
 use crate::store::{StoreError, Tx};
 
@@ -49,21 +50,17 @@ impl Engine {
         charge_ids.dedup();
         let rows = tx.situations(charge_ids).await?;
         let mut context = Context { rules: &self.rules, now, allowance, chance: &self.chance };
-        let Decided { changes, cleared, look_first } = decide_all(rows, observations, &mut context);
+        let Decided { changes, cleared, look_first, warnings } = decide_all(rows, observations, &mut context);
         let unused = context.allowance;
         let looks_soon =
             changes.attempts.iter().any(|it| it.state.is_on_the_wire() && it.next_at.is_some_and(|at| at <= now));
-        for opened in tx.apply(changes, &self.node, now).await? {
-            tracing::error!(
-                review.id = opened.public_id,
-                review.reason = opened.reason,
-                "a person must look: dues review show"
-            );
-            self.bells.review.notify_one();
-        }
+        self.tell(&tx.apply(changes, &self.node, now).await?);
         let sendables = if cleared.is_empty() { Vec::new() } else { tx.sendables(cleared).await? };
         let references = if look_first.is_empty() { Vec::new() } else { tx.references(look_first).await? };
         tx.commit().await?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         if looks_soon {
             self.bells.reconcile.notify_one();
         }
@@ -75,6 +72,20 @@ impl Engine {
             epochs: BTreeMap::new(),
             unused,
         })
+    }
+}
+
+impl Engine {
+    /// Says in the log which review cases were opened, and rings for the operator.
+    pub(super) fn tell(&self, opened: &[OpenedRow]) {
+        for opened in opened {
+            tracing::error!(
+                review.id = opened.public_id,
+                review.reason = opened.reason,
+                "a person must look: dues review show"
+            );
+            self.bells.review.notify_one();
+        }
     }
 }
 

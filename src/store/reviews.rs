@@ -102,7 +102,7 @@ impl Tx {
         self.run(
             Statement::new(
                 "UPDATE review_cases SET resolved_at = $1, resolution = $2, resolved_by = $3 \
-                 WHERE resolved_at IS NULL AND reason IN ('pending_too_long', 'not_found', 'unresolved') \
+                 WHERE resolved_at IS NULL AND reason IN ('pending_too_long', 'not_found', 'unresolved', 'source_unknown') \
                  AND charge_id IN (SELECT v.id FROM {v})",
             )
             .bind(now)

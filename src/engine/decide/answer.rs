@@ -122,9 +122,14 @@ pub(super) fn not_found(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> 
 fn pend(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) -> Result<(), IllegalEvent> {
     let now = context.now;
     keep(desk, id, payment, None);
-    if desk.attempt(id).is_none_or(|attempt| !attempt.state.is_live()) {
-        // An older answer arrived after a newer one.
-        return Ok(());
+    let Some(attempt) = desk.attempt(id) else { return Ok(()) };
+    if !attempt.state.is_live() {
+        // An older answer arrived after a newer one; but of a payment beside the one that counts it is news.
+        let (state, known) = (attempt.state, attempt.payment_id.as_deref() == Some(&payment.id));
+        if matches!(state, AttemptState::Superseded | AttemptState::Withdrawn) && !known {
+            return double(desk, context, payment);
+        }
+        return learn_source(desk, context, id, payment);
     }
     let was = desk.attempt(id).map(|attempt| attempt.state);
     desk.move_attempt(id, AttemptEvent::Pend, Some(payment.id.clone()), now)?;
@@ -143,8 +148,9 @@ fn pend(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) 
     if matches!(desk.charge.state, ChargeState::Due | ChargeState::Retrying) {
         desk.move_charge(ChargeEvent::Send, None)?;
     }
-    if let (None, Some(source)) = (&desk.source, &payment.source_id) {
-        name_source(desk, source, SourceState::Provisional);
+    learn_source(desk, context, id, payment)?;
+    if (delta(polls.alert_after)..delta(polls.review_after)).contains(&age) {
+        desk.warn(format!("{} has been {} for {} hours", payment.id, payment.status.word(), age.num_hours()));
     }
     if age >= delta(polls.review_after) {
         if desk.charge.state == ChargeState::Collecting {
@@ -169,6 +175,10 @@ pub(super) fn next_poll(polls: &Polls, looks: i64, age: TimeDelta) -> TimeDelta 
 
 fn capture(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) -> Result<(), IllegalEvent> {
     let now = context.now;
+    if payment.source_id.is_none() && desk.wants_source() && super::send::may_replay(desk, context, id) {
+        // The money is certain, the source is not: the attempt stays open until the gateway has repeated its first answer.
+        return pend(desk, context, id, payment);
+    }
     keep(desk, id, payment, None);
     if desk.attempt(id).is_some_and(|it| matches!(it.state, AttemptState::Superseded | AttemptState::Withdrawn)) {
         return double(desk, context, payment);
@@ -203,6 +213,32 @@ fn capture(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Paymen
     desk.charge.paid_by = Some(payment.id.clone());
     close_case(desk, "recovered", now);
     paid_subscription(desk, context, payment)
+}
+
+/// A first payment's source stands in the answer to its POST alone. Where that answer was lost, the same key is sent again: the
+/// gateway repeats what it said. Past the key's life, or after a server error, it could make another payment, so it is not.
+fn learn_source(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) -> Result<(), IllegalEvent> {
+    let follows =
+        desk.attempt(id).is_some_and(|it| it.is_first && (it.state.is_live() || it.state == AttemptState::Captured));
+    if !follows || !desk.wants_source() {
+        return Ok(());
+    }
+    let paid = desk.charge.state == ChargeState::Paid;
+    match &payment.source_id {
+        Some(source) if paid => {
+            name_source(desk, source, SourceState::Active);
+            desk.notes.answered = true;
+            desk.move_subscription(SubscriptionEvent::Activate)
+        }
+        Some(source) => {
+            name_source(desk, source, SourceState::Provisional);
+            Ok(())
+        }
+        None => {
+            super::send::replay(desk, context, id);
+            Ok(())
+        }
+    }
 }
 
 fn paid_subscription(desk: &mut Desk, context: &mut Context<'_>, payment: &Payment) -> Result<(), IllegalEvent> {

@@ -14,6 +14,8 @@ use crate::engine::rules::delta;
 
 /// How long an attempt waits that may not be sent yet: its source is not confirmed, or its subscription paused.
 const AFTER_NOT_YET: TimeDelta = TimeDelta::hours(1);
+/// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment").
+pub(super) const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30);
 /// How long an attempt waits for which the budget held no token.
 const AFTER_NO_TOKEN: TimeDelta = TimeDelta::milliseconds(200);
 
@@ -83,6 +85,42 @@ pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Resu
     desk.move_charge(ChargeEvent::Send, None)?;
     desk.notes.cleared.push(id);
     Ok(())
+}
+
+/// Whether the key of a first payment may be sent once more, only to hear again what its lost answer said. After a server error, or
+/// late in its life, the gateway could make another payment of it.
+pub(super) fn may_replay(desk: &Desk, context: &Context<'_>, id: i64) -> bool {
+    let (now, protocol) = (context.now, &context.rules.protocol);
+    let usable_for = delta(protocol.key_life) - delta(protocol.key_margin);
+    desk.attempt(id).is_some_and(|attempt| {
+        attempt.is_first
+            && attempt.state.is_on_the_wire()
+            && !attempt.server_error
+            && attempt.sends < i64::from(protocol.max_sends.get())
+            && attempt.first_sent_at.is_some_and(|sent| now >= sent && now - sent < usable_for)
+    })
+}
+
+/// Sends it, as soon as the key has rested; the attempt stays as it is.
+pub(super) fn replay(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
+    if !may_replay(desk, context, id) {
+        return;
+    }
+    let now = context.now;
+    let Some(attempt) = desk.attempt_mut(id) else { return };
+    let rests_until = attempt.last_sent_at.map_or(now, |sent| sent + RESEND_AFTER);
+    if rests_until > now || context.allowance == 0 {
+        let again_at = rests_until.max(now + AFTER_NO_TOKEN);
+        attempt.next_at = attempt.next_at.map(|at| at.min(again_at));
+        return;
+    }
+    context.allowance -= 1;
+    attempt.sends += 1;
+    attempt.last_sent_at = Some(now);
+    attempt.leased_epoch = attempt.epoch + 1;
+    // Whatever becomes of this send, the payment is looked at again when the key has rested.
+    attempt.next_at = attempt.next_at.map(|at| at.min(now + RESEND_AFTER));
+    desk.notes.cleared.push(id);
 }
 
 fn postpone(desk: &mut Desk, id: i64, until: crate::clock::Instant) {

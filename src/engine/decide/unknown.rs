@@ -15,8 +15,6 @@ use crate::engine::desk::{Context, Desk, DunningCase};
 use crate::engine::rules::delta;
 use crate::gateway::outcome::{Payment, PaymentStatus, differences};
 
-/// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment").
-const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30);
 /// Look-ups past the key's life before absence is believed, beside the witness.
 const LATE_LOOKS: i64 = 2;
 /// Why a charge waits for its next attempt when no decline caused it.
@@ -64,11 +62,13 @@ pub(super) fn listed(
         answer::keep(desk, owner, payment, None);
     }
     let took: Vec<&Payment> = ours.iter().copied().filter(|it| took_money(it)).collect();
-    for extra in took.iter().skip(1) {
+    // The list is newest first: where none counts yet, the oldest does.
+    let counts = took.iter().find(|it| desk.charge.paid_by.as_ref() == Some(&it.id)).or(took.last()).copied();
+    for extra in took.iter().filter(|it| counts.is_some_and(|counts| counts.id != it.id)) {
         answer::double(desk, context, extra)?;
     }
     let open = || ours.iter().copied().find(|it| is_open(it));
-    if let Some(live) = took.last().copied().or_else(open) {
+    if let Some(live) = counts.or_else(open) {
         return adopt(desk, context, id, live);
     }
     let Some(attempt) = desk.attempt(id) else { return Ok(()) };
@@ -128,23 +128,34 @@ fn adopt(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment)
         desk.attempt(it).is_none_or(|it| matches!(it.state, AttemptState::Superseded | AttemptState::Withdrawn))
     };
     let owner = owner_of(desk, payment).filter(|owner| !closed(desk, *owner)).unwrap_or(id);
-    if owner != id {
-        let state = desk.attempt(id).map(|it| it.state);
-        if matches!(state, Some(AttemptState::Created | AttemptState::Sending | AttemptState::Unknown)) {
-            desk.move_attempt(id, AttemptEvent::Supersede, Some(format!("{} was adopted", payment.id)), context.now)?;
-        }
-        let owner_state = desk.attempt(owner).map(|it| it.state);
-        // A dead attempt whose payment came alive is only followed where that is a capture; an open one is followed by ours.
-        if owner_state.is_some_and(|it| !it.is_live()) && is_open(payment) {
-            let evidence = format!("{} is open again at the gateway after it had ended", payment.id);
-            if desk.charge.state.is_open() {
-                desk.move_charge(ChargeEvent::Review, Some(ReviewReason::Mismatch.as_str()))?;
-            }
-            desk.review(context, ReviewReason::Mismatch, payment.id.clone(), Some(&payment.id), evidence);
-            return Ok(());
-        }
+    // Money that was taken is the owner's, and settles what becomes of the attempts beside it.
+    if owner == id || !is_open(payment) || desk.attempt(owner).is_some_and(|it| it.state.is_live()) {
+        return answer::seen(desk, context, owner, payment, false);
     }
-    answer::seen(desk, context, owner, payment, false)
+    match desk.attempt(id).map(|it| it.state) {
+        // Ours was never sent: it follows the payment that is there.
+        Some(AttemptState::Created) => answer::seen(desk, context, id, payment, false),
+        Some(AttemptState::Sending | AttemptState::Unknown) => beside(desk, context, id, payment),
+        _ => Ok(()),
+    }
+}
+
+/// The payment of an attempt that had ended is open at the gateway, and ours beside it may have been sent: two may take money. A
+/// person is asked, nothing more is sent, and the look-ups by reference go on, for they show both.
+fn beside(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) -> Result<(), IllegalEvent> {
+    if desk.attempt(id).is_some_and(|it| it.state == AttemptState::Sending) {
+        desk.move_attempt(id, AttemptEvent::Lose, Some(format!("{} is open", payment.id)), context.now)?;
+    }
+    let next_at = context.now + delta(context.rules.polls.within_alert);
+    if let Some(attempt) = desk.attempt_mut(id) {
+        attempt.unknown_since.get_or_insert(context.now);
+        attempt.next_at = Some(next_at);
+        attempt.lease_until = Some(context.now);
+    }
+    if desk.charge.state.is_open() && desk.charge.state != ChargeState::InReview {
+        desk.move_charge(ChargeEvent::Review, Some(ReviewReason::Double.as_str()))?;
+    }
+    answer::double(desk, context, payment)
 }
 
 /// A whole look-up shows no payment of an attempt that may have been sent.
@@ -169,7 +180,7 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
     let key_age = now - first_sent_at;
     let (life, margin) = (delta(protocol.key_life), delta(protocol.key_margin));
     let sends_left = attempt.sends < i64::from(protocol.max_sends.get());
-    let rests_until = attempt.last_sent_at.map(|sent| sent + RESEND_AFTER).filter(|until| *until > now);
+    let rests_until = attempt.last_sent_at.map(|sent| sent + send::RESEND_AFTER).filter(|until| *until > now);
     let is_first = attempt.is_first;
     if !send::is_chargeable(desk) {
         return not_owed(desk, id, now);
@@ -198,7 +209,8 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
         attempt.next_at = Some(now + delta(protocol.lookup_past_life));
         return Ok(());
     }
-    if protocol.auto_after_window && witness == Some(true) {
+    // A first payment has no source that another attempt could charge: its customer has to be asked again.
+    if protocol.auto_after_window && witness == Some(true) && !is_first {
         return next_attempt(desk, context, id);
     }
     unresolved(desk, context, id)
