@@ -20,12 +20,12 @@ pub struct Collect {
 impl Collect {
     /// For every charge.
     pub fn new(engine: Engine) -> Self {
-        Collect { engine, flights: Flights::new(), charge_id: None }
+        Collect { flights: Flights::new(&engine.clock), engine, charge_id: None }
     }
 
     /// For one charge alone: what `dues subscribe` needs.
     pub fn of_charge(engine: Engine, charge_id: i64) -> Self {
-        Collect { engine, flights: Flights::new(), charge_id: Some(charge_id) }
+        Collect { flights: Flights::new(&engine.clock), engine, charge_id: Some(charge_id) }
     }
 
     /// What it works with; a reload changes its rules.

@@ -1,25 +1,37 @@
 //! Requests under way: they fly on their own and land here; a tick takes what has landed and never waits.
 
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+
+use crate::clock::Clock;
 
 /// Requests of one kind, and their outcomes that nobody has recorded yet.
 #[derive(Debug)]
 pub struct Flights<T: 'static> {
     flying: JoinSet<T>,
     landed: Vec<T>,
+    in_turn: bool,
 }
 
 impl<T: Send + 'static> Flights<T> {
-    /// None under way.
-    pub fn new() -> Self {
-        Flights { flying: JoinSet::new(), landed: Vec::new() }
+    /// None under way. Under a clock that is turned by hand they go in turn, so that a run is repeated by its seed.
+    pub fn new(clock: &Clock) -> Self {
+        Flights { flying: JoinSet::new(), landed: Vec::new(), in_turn: clock.is_manual() }
     }
 
-    /// Sends one off.
+    /// Sends one off. What goes in turn lands at once where its transport answers at once.
     pub fn launch(&mut self, flight: impl Future<Output = T> + Send + 'static) {
-        self.flying.spawn(flight);
+        if !self.in_turn {
+            self.flying.spawn(flight);
+            return;
+        }
+        let mut flight = Box::pin(flight);
+        match flight.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => self.landed.push(outcome),
+            Poll::Pending => drop(self.flying.spawn(flight)),
+        }
     }
 
     /// How many are under way or wait to be recorded.
@@ -64,12 +76,6 @@ impl<T: Send + 'static> Flights<T> {
         };
         // A lapsed linger is the usual end of the wait, not a failure.
         let _lapsed = tokio::time::timeout(linger, company).await;
-    }
-}
-
-impl<T: Send + 'static> Default for Flights<T> {
-    fn default() -> Self {
-        Flights::new()
     }
 }
 

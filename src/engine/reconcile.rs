@@ -31,12 +31,12 @@ enum Look {
 impl Reconcile {
     /// For every charge.
     pub fn new(engine: Engine) -> Self {
-        Reconcile { engine, flights: Flights::new(), charge_id: None }
+        Reconcile { flights: Flights::new(&engine.clock), engine, charge_id: None }
     }
 
     /// For one charge alone: what `dues subscribe` needs.
     pub fn of_charge(engine: Engine, charge_id: i64) -> Self {
-        Reconcile { engine, flights: Flights::new(), charge_id: Some(charge_id) }
+        Reconcile { flights: Flights::new(&engine.clock), engine, charge_id: Some(charge_id) }
     }
 
     /// What it works with; a reload changes its rules.
