@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "endings/dates.rs"]
+mod dates;
 #[path = "endings/declines.rs"]
 mod declines;
 #[path = "endings/ends.rs"]

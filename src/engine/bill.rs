@@ -146,7 +146,7 @@ impl Engine {
         plan: &mut Plan,
         place: usize,
         row: &DueRow,
-        schedule: Option<&StoredSchedule>,
+        schedule: Option<&Result<StoredSchedule, StoreError>>,
         now: Instant,
     ) -> Result<(), StoreError> {
         let state: SubscriptionState = parse("subscriptions", row.id, "state", &row.state)?;
@@ -161,7 +161,8 @@ impl Engine {
         };
         let planned = match schedule {
             None => Err("it has no schedule".to_owned()),
-            Some(schedule) => {
+            Some(Err(unreadable)) => Err(unreadable.to_string()),
+            Some(Ok(schedule)) => {
                 self.plan_periods(plan, place, row, schedule, &mut advance, now).map_err(|error| error.to_string())
             }
         };

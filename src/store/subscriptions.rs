@@ -133,11 +133,15 @@ impl Tx {
         self.all(Statement::new(TO_BILL).bind(now).bind(limit)).await
     }
 
-    /// The schedules of these subscriptions.
+    /// The schedules of these subscriptions, each read by itself: one that is [`StoreError::Inconsistent`], such as by a zone that
+    /// this host does not know, hides no other.
     ///
     /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Inconsistent`].
-    pub async fn schedules(&mut self, subscription_ids: Vec<i64>) -> Result<BTreeMap<i64, StoredSchedule>, StoreError> {
+    /// [`StoreError::Database`].
+    pub async fn schedules(
+        &mut self,
+        subscription_ids: Vec<i64>,
+    ) -> Result<BTreeMap<i64, Result<StoredSchedule, StoreError>>, StoreError> {
         let rows: Vec<SegmentRow> = self
             .all(
                 Statement::new(
@@ -148,7 +152,11 @@ impl Tx {
                 .rows("v", ids(subscription_ids)),
             )
             .await?;
-        schedules(rows)
+        let mut segments: BTreeMap<i64, Vec<SegmentRow>> = BTreeMap::new();
+        for row in rows {
+            segments.entry(row.subscription_id).or_default().push(row);
+        }
+        Ok(segments.into_iter().map(|(id, rows)| (id, schedule(id, rows))).collect())
     }
 
     /// Enters subscriptions that are not there yet; the ids of those that were entered, by reference.
@@ -302,18 +310,16 @@ impl Store {
     }
 }
 
-fn schedules(rows: Vec<SegmentRow>) -> Result<BTreeMap<i64, StoredSchedule>, StoreError> {
-    let mut segments: BTreeMap<i64, (Vec<Segment>, BTreeMap<i64, i64>)> = BTreeMap::new();
+fn schedule(id: i64, rows: Vec<SegmentRow>) -> Result<StoredSchedule, StoreError> {
+    let (mut segments, mut plans) = (Vec::with_capacity(rows.len()), BTreeMap::new());
     for row in rows {
-        let id = row.subscription_id;
         let anchor_on: NaiveDate = parse("segments", id, "anchor_on", &row.anchor_on)?;
         let zone: Zone = parse("segments", id, "zone", &row.zone)?;
         let unit: IntervalUnit = parse("segments", id, "interval_unit", &row.interval_unit)?;
         let count: NonZeroU32 = parse("segments", id, "interval_count", &row.interval_count.to_string())?;
         let hour: u8 = parse("segments", id, "hour", &row.hour.to_string())?;
-        let (list, plans) = segments.entry(id).or_default();
         plans.insert(row.first_index, row.plan_id);
-        list.push(Segment {
+        segments.push(Segment {
             first_index: row.first_index,
             anchor_on,
             hour,
@@ -321,17 +327,14 @@ fn schedules(rows: Vec<SegmentRow>) -> Result<BTreeMap<i64, StoredSchedule>, Sto
             interval: Interval::new(unit, count),
         });
     }
-    let finish = |(id, (segments, plans))| {
-        let schedule = Schedule::new(segments).map_err(|why| StoreError::Inconsistent {
-            table: "segments",
-            row: id,
-            column: "first_index",
-            value: String::new(),
-            why: why.to_string(),
-        })?;
-        Ok((id, StoredSchedule { schedule, plans }))
-    };
-    segments.into_iter().map(finish).collect()
+    let schedule = Schedule::new(segments).map_err(|why| StoreError::Inconsistent {
+        table: "segments",
+        row: id,
+        column: "first_index",
+        value: String::new(),
+        why: why.to_string(),
+    })?;
+    Ok(StoredSchedule { schedule, plans })
 }
 
 /// What ending a subscription came to.

@@ -100,7 +100,7 @@ async fn a_reference_is_entered_once() {
         let mut tx = ledger.begin().await;
         let again = ledger.subscription("A", 1, Some(1));
         assert!(tx.enter_subscriptions(&[again], ledger.now).await.unwrap().is_empty(), "{on:?}");
-        let schedule = tx.schedules(vec![id]).await.unwrap().remove(&id).unwrap();
+        let schedule = tx.schedules(vec![id]).await.unwrap().remove(&id).unwrap().unwrap();
         assert_eq!(schedule.plan_of(7), Some(ledger.plan.id), "{on:?}");
         assert_eq!(schedule.plan_of(-1), None, "{on:?}");
         drop(tx);
