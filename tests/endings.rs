@@ -13,3 +13,5 @@ mod declines;
 mod ends;
 #[path = "endings/helpers.rs"]
 mod helpers;
+#[path = "endings/unreadable.rs"]
+mod unreadable;
