@@ -190,6 +190,13 @@ impl Engine {
             return Ok(());
         }
         let mut periods = schedule.schedule.begun_by(row.next_index, now, PERIODS_AT_ONCE)?;
+        if periods.is_empty() {
+            // The rules of its zone have changed since the row was written: the period begins later than it says.
+            let start_at = schedule.schedule.start_of(row.next_index.max(schedule.schedule.first_index()))?;
+            advance.next_charge_at = start_at;
+            advance.bill_at = start_at;
+            return Ok(());
+        }
         let ends = row.cancel_at_index.filter(|index| periods.iter().any(|period| period.index >= *index));
         if let Some(index) = ends {
             periods.retain(|period| period.index < index);

@@ -1,7 +1,7 @@
 //! Periods whose dates or prices this daemon cannot tell at once, and the last period before an end.
 
-use crate::helpers::{reasons, tamper};
-use crate::support::world::{BOTH, World};
+use crate::helpers::{NOTHING, reasons, tamper, timed};
+use crate::support::world::{BOTH, World, at};
 
 #[tokio::test]
 async fn a_zone_that_nobody_knows_holds_up_its_own_subscription_alone() {
@@ -21,6 +21,26 @@ async fn a_zone_that_nobody_knows_holds_up_its_own_subscription_alone() {
         tamper(&world, "UPDATE segments SET zone = 'Asia/Hong_Kong'").await;
         world.run_until("2026-01-21T12:00:00Z").await;
         assert_eq!(reasons(&world).await, ["LOST/0 paid -", "ORD-1/0 paid -"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_new_rules_of_its_zone_move_later_is_waited_for() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        // Ten o'clock in London comes eight hours after ten o'clock in Hong Kong, for which the row waits.
+        tamper(&world, "UPDATE segments SET zone = 'Europe/London'").await;
+        world.clock.advance_to(at("2026-01-20T02:00:00Z"));
+        assert_eq!(world.engine.bill().await.unwrap().done, 1, "{on:?}");
+        assert_eq!(world.engine.bill().await.unwrap().done, 0, "{on:?}: it is not looked at again before that");
+        let next = timed(&world, "SELECT CAST(next_charge_at AS TEXT) AS line FROM subscriptions").await;
+        assert_eq!(next, ["2026-01-20 10:00"], "{on:?}");
+        assert_eq!(reasons(&world).await, NOTHING, "{on:?}");
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert_eq!(reasons(&world).await, ["ORD-1/0 paid -"], "{on:?}");
+        assert_eq!(world.reviews().await, NOTHING, "{on:?}");
         world.assert_books_agree().await;
     }
 }
