@@ -22,7 +22,7 @@ use crate::store::{StoreError, parse};
 
 /// Periods of one subscription that are opened at once; more than any catch-up has, so that the rule sees all of them.
 const PERIODS_AT_ONCE: usize = 5_000;
-/// How often bill looks whether a predecessor's outcome has come.
+/// How often bill looks whether a predecessor's outcome has come, or the last charge before an end.
 const PREDECESSOR_LOOK: TimeDelta = TimeDelta::minutes(10);
 /// When bill looks again at a subscription whose dates cannot be computed.
 const AFTER_CALENDAR_FAULT: TimeDelta = TimeDelta::days(1);
@@ -217,7 +217,8 @@ impl Engine {
             let opening = self.opening(place, row, schedule, period, *decision, advance.state, now);
             openings.push(opening.ok_or(Unopenable::NoPlan(period.index))?);
         }
-        if row.gateway_source_id.is_none() && openings.iter().any(|opening| opening.send_at.is_some()) {
+        let bills = openings.iter().any(|opening| opening.send_at.is_some());
+        if row.gateway_source_id.is_none() && bills {
             return Err(Unopenable::NoSource);
         }
         plan.openings.extend(openings);
@@ -232,6 +233,11 @@ impl Engine {
             advance.bill_at = last.end_at;
         }
         if ends.is_some() {
+            // Ending voids what is not sent yet, so what was owed before the end is collected first, where it may be.
+            if (bills || row.still_collecting != 0) && advance.state.is_chargeable() {
+                advance.bill_at = now + PREDECESSOR_LOOK;
+                return Ok(());
+            }
             let was = advance.state;
             if let Ok(state) = was.after(SubscriptionEvent::Cancel) {
                 advance.state = state;

@@ -72,6 +72,8 @@ row! {
         gateway_source_id: Option<String>,
         /// Whether the outcome of the period before is open.
         predecessor_open: i64,
+        /// Where it is to be canceled: whether a charge is still to be sent or on the wire.
+        still_collecting: i64,
     }
 }
 
@@ -285,7 +287,9 @@ pub const TO_BILL: &str = "SELECT s.id, s.reference, s.state, s.handed_over_at, 
      s.customer_id, k.name AS customer_name, k.email AS customer_email, k.country, o.gateway_source_id, \
      CAST(CASE WHEN EXISTS (SELECT 1 FROM charges c JOIN attempts a ON a.charge_id = c.id \
          WHERE c.subscription_id = s.id AND c.period_index = s.next_index - 1 \
-         AND a.state IN ('sending', 'unknown', 'pending')) THEN 1 ELSE 0 END AS BIGINT) AS predecessor_open \
+         AND a.state IN ('sending', 'unknown', 'pending')) THEN 1 ELSE 0 END AS BIGINT) AS predecessor_open, \
+     CAST(CASE WHEN s.cancel_at_index IS NOT NULL AND EXISTS (SELECT 1 FROM charges d WHERE d.subscription_id = s.id \
+         AND d.state IN ('due', 'collecting')) THEN 1 ELSE 0 END AS BIGINT) AS still_collecting \
      FROM subscriptions s JOIN customers k ON k.id = s.customer_id LEFT JOIN sources o ON o.id = s.source_id \
      WHERE s.bill_at <= $1 AND s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused') \
      ORDER BY s.bill_at, s.id LIMIT $2 {lock s}";

@@ -1,6 +1,6 @@
 //! Periods whose dates or prices this daemon cannot tell at once, and the last period before an end.
 
-use crate::helpers::{NOTHING, reasons, tamper, timed};
+use crate::helpers::{NOTHING, decline, reasons, tamper, timed};
 use crate::support::world::{BOTH, World, at};
 
 #[tokio::test]
@@ -42,5 +42,30 @@ async fn a_start_that_new_rules_of_its_zone_move_later_is_waited_for() {
         assert_eq!(reasons(&world).await, ["ORD-1/0 paid -"], "{on:?}");
         assert_eq!(world.reviews().await, NOTHING, "{on:?}");
         world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_period_owed_before_the_end_is_collected_although_downtime_delayed_it() {
+    for on in BOTH {
+        for (declines, charge) in [(0, "ORD-1/0 paid -"), (9, "ORD-1/0 void canceled")] {
+            let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+            if declines > 0 {
+                decline(&world, "ORD-1", "20051", declines);
+            }
+            world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+            tamper(&world, "UPDATE subscriptions SET cancel_at_index = 1").await;
+            world.clock.advance_to(at("2026-02-25T00:00:00Z"));
+            world.round.until_quiet().await.unwrap();
+            assert_eq!(world.attempts().await, ["ORD-1/0/1 pending"], "{on:?}");
+            assert_eq!(world.subscriptions().await, ["ORD-1 active"], "{on:?}: its last period is being collected");
+            world.run_until("2026-04-25T00:00:00Z").await;
+            assert_eq!(reasons(&world).await, [charge], "{on:?}");
+            assert_eq!(world.subscriptions().await, ["ORD-1 canceled"], "{on:?}");
+            let ended = timed(&world, "SELECT CAST(ended_at AS TEXT) AS line FROM subscriptions").await;
+            assert_eq!(ended[0][..10], *"2026-02-25", "{on:?}");
+            assert_eq!(world.reviews().await, NOTHING, "{on:?}");
+            world.assert_books_agree().await;
+        }
     }
 }
