@@ -1,7 +1,14 @@
 //! Periods whose dates or prices this daemon cannot tell at once, and the last period before an end.
 
+use std::sync::Arc;
+
+use dues::domain::money::Money;
+use dues::engine::hand_over::HandOver;
+use dues::engine::rules::Rules;
+use dues::store::customers::NewCustomer;
+
 use crate::helpers::{NOTHING, decline, reasons, tamper, timed};
-use crate::support::world::{BOTH, World, at};
+use crate::support::world::{BOTH, On, World, at, source_of};
 
 #[tokio::test]
 async fn a_zone_that_nobody_knows_holds_up_its_own_subscription_alone() {
@@ -67,5 +74,62 @@ async fn a_period_owed_before_the_end_is_collected_although_downtime_delayed_it(
             assert_eq!(world.reviews().await, NOTHING, "{on:?}");
             world.assert_books_agree().await;
         }
+    }
+}
+
+/// A world with a subscription on a plan version that its daemon, started before, has not read.
+async fn on_a_newer_plan(on: On) -> World {
+    let world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+    let mut settings = world.settings.clone();
+    let plan = settings.plans.get_mut("monthly").unwrap();
+    plan.price = Money::new(13_000, plan.price.currency);
+    let mut later = world.engine.clone();
+    later.rules = Arc::new(Rules::load(&settings, &world.store).await.unwrap());
+    let hand_over = HandOver {
+        reference: "ORD-1".to_owned(),
+        plan: "monthly".to_owned(),
+        source_id: source_of("ORD-1"),
+        first_payment_id: None,
+        customer: NewCustomer {
+            reference: "ORD-1".to_owned(),
+            name: Some("Wallet Customer".to_owned()),
+            email: Some("customer@example.com".to_owned()),
+            country: "HK".to_owned(),
+        },
+        anchor_on: "2026-01-20".parse().unwrap(),
+        zone: "Asia/Hong_Kong".parse().unwrap(),
+        next_charge_on: None,
+    };
+    let acceptable = later.acceptable(hand_over).unwrap();
+    later.hand_over(&[acceptable]).await.unwrap();
+    world
+}
+
+#[tokio::test]
+async fn a_plan_version_newer_than_the_daemon_is_read_from_the_books() {
+    for on in BOTH {
+        let mut world = on_a_newer_plan(on).await;
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert_eq!(reasons(&world).await, ["ORD-1/0 paid -"], "{on:?}");
+        assert_eq!(world.collected_minor().await, 13_000, "{on:?}");
+        assert_eq!(world.reviews().await, NOTHING, "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_plan_version_that_cannot_be_read_is_waited_for_and_a_person_is_asked_after_a_day() {
+    for on in BOTH {
+        let mut world = on_a_newer_plan(on).await;
+        tamper(&world, "INSERT INTO currencies (code, exponent) VALUES ('QQQ', 2)").await;
+        tamper(&world, "UPDATE plans SET currency = 'QQQ' WHERE name = 'monthly' AND version = 2").await;
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert_eq!(reasons(&world).await, NOTHING, "{on:?}");
+        assert_eq!(world.reviews().await, NOTHING, "{on:?}");
+        world.run_until("2026-01-21T03:00:00Z").await;
+        assert_eq!(world.reviews().await, ["unreadable"], "{on:?}");
+        tamper(&world, "UPDATE plans SET currency = 'HKD'").await;
+        world.run_until("2026-01-21T03:30:00Z").await;
+        assert_eq!(reasons(&world).await, ["ORD-1/0 paid -"], "{on:?}");
     }
 }

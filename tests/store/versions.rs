@@ -2,6 +2,8 @@
 
 use dues::domain::dunning::Wait;
 use dues::domain::source::SourceState;
+use dues::store::StoreError;
+use dues::store::db::Statement;
 use dues::store::plans::StoredPolicy;
 
 use crate::ledger::Ledger;
@@ -74,6 +76,23 @@ async fn a_dunning_policy_that_changes_gets_a_new_version() {
         let standard: Vec<&StoredPolicy> = after.iter().filter(|policy| policy.name == "standard").collect();
         assert_eq!((after.len(), standard.len()), (before.len() + 1, 2), "{on:?}");
         assert_eq!(standard[1].policy, changed, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_version_that_cannot_be_read_hides_no_other() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let plans = ledger.store.plans().await.unwrap();
+        let mut tx = ledger.begin().await;
+        tx.run(Statement::new("INSERT INTO currencies (code, exponent) VALUES ('QQQ', 2)")).await.unwrap();
+        let spoil = Statement::new("UPDATE plans SET currency = 'QQQ' WHERE id = $1").bind(plans[0].id);
+        tx.run(spoil).await.unwrap();
+        let mut read = tx.plan_versions([plans[0].id, plans[1].id, -1]).await.unwrap();
+        assert_eq!(read.len(), 2, "{on:?}");
+        assert_eq!(read.remove(&plans[1].id).unwrap().unwrap(), plans[1], "{on:?}");
+        let fault = read.remove(&plans[0].id).unwrap();
+        assert!(matches!(fault, Err(StoreError::Inconsistent { column: "currency", .. })), "{on:?} {fault:?}");
     }
 }
 
