@@ -5,9 +5,13 @@
 
 mod support;
 
+#[path = "endings/dates.rs"]
+mod dates;
 #[path = "endings/declines.rs"]
 mod declines;
 #[path = "endings/ends.rs"]
 mod ends;
 #[path = "endings/helpers.rs"]
 mod helpers;
+#[path = "endings/unreadable.rs"]
+mod unreadable;

@@ -35,6 +35,8 @@ words! {
         Contradiction = "contradiction",
         /// The calendar has no such date or zone.
         Calendar = "calendar",
+        /// A row of the books holds what this version of dues cannot read.
+        Unreadable = "unreadable",
     }
 }
 
@@ -73,6 +75,10 @@ impl ReviewReason {
                 "compare the payment at the gateway with the charge and its journal; nothing was changed"
             }
             ReviewReason::Calendar => "check the subscription's anchor and zone, and that tzdata is installed",
+            ReviewReason::Unreadable => {
+                "mend the row that the evidence names, or run the newer dues that wrote it; meanwhile dues charges nothing for it \
+                 and tries again by itself, at the latest after polls.in_review"
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `bill`: opens a charge and its first attempt for each period that has begun, and moves each subscription on to its next period.
 //! Everything of a set is one transaction, so a period is either opened and passed, or neither.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::TimeDelta;
 
 use crate::clock::Instant;
@@ -11,7 +13,7 @@ use crate::domain::id::{ChargeId, ReviewId};
 use crate::domain::review::ReviewReason;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::engine::intent::Owed;
-use crate::engine::rules::delta;
+use crate::engine::rules::{Rules, delta};
 use crate::engine::{Engine, EngineError, Tick};
 use crate::store::charges::NewCharge;
 use crate::store::journal::Entry;
@@ -22,8 +24,12 @@ use crate::store::{StoreError, parse};
 
 /// Periods of one subscription that are opened at once; more than any catch-up has, so that the rule sees all of them.
 const PERIODS_AT_ONCE: usize = 5_000;
-/// How often bill looks whether a predecessor's outcome has come.
+/// How often bill looks whether a predecessor's outcome has come, or the last charge before an end.
 const PREDECESSOR_LOOK: TimeDelta = TimeDelta::minutes(10);
+/// When bill looks again at a subscription whose plan version it cannot read.
+const AFTER_NO_PLAN: TimeDelta = TimeDelta::minutes(10);
+/// From when a period whose plan version cannot be read is a person's question: by then an upgrade under way is over.
+const NO_PLAN_REVIEW_AFTER: TimeDelta = TimeDelta::days(1);
 /// When bill looks again at a subscription whose dates cannot be computed.
 const AFTER_CALENDAR_FAULT: TimeDelta = TimeDelta::days(1);
 
@@ -42,12 +48,40 @@ enum Unopenable {
     /// The calendar has no such date.
     #[error(transparent)]
     Calendar(#[from] CalendarError),
-    /// Another daemon may know the plan version; this one was started before it.
-    #[error("the plan version of period {0} is not known to this daemon; reload it")]
-    NoPlan(i64),
+    /// A newer version of dues wrote the plan version, or its row is damaged.
+    #[error("the plan version of period {index} cannot be read: {why}")]
+    NoPlan { index: i64, why: String },
     /// Nothing can be charged.
     #[error("it has no source to charge")]
     NoSource,
+    /// Nothing says when its periods begin.
+    #[error("it has no schedule")]
+    NoSchedule,
+    /// The row that says so cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// Plan versions: those of the rules, and those that the books have got since the rules were loaded, such as by an import under a
+/// newer config.
+#[derive(Debug)]
+struct Plans<'a> {
+    rules: &'a Rules,
+    newer: BTreeMap<i64, Result<StoredPlan, StoreError>>,
+}
+
+impl Plans<'_> {
+    fn get(&self, id: i64) -> Option<&StoredPlan> {
+        self.rules.plan(id).or_else(|| self.newer.get(&id)?.as_ref().ok())
+    }
+
+    /// Why [`Plans::get`] has none.
+    fn why_not(&self, id: Option<i64>) -> String {
+        match id.and_then(|id| self.newer.get(&id)) {
+            Some(Err(unreadable)) => unreadable.to_string(),
+            _ => "the books hold none".to_owned(),
+        }
+    }
 }
 
 /// A period that gets its row.
@@ -84,10 +118,14 @@ impl Engine {
             return Ok((0, 0));
         }
         let schedules = tx.schedules(due.iter().map(|row| row.id).collect()).await?;
+        let mut newer: BTreeSet<i64> = schedules.values().flatten().flat_map(|it| it.plans.values().copied()).collect();
+        newer.retain(|id| self.rules.plan(*id).is_none());
+        let newer = if newer.is_empty() { BTreeMap::new() } else { tx.plan_versions(newer).await? };
+        let plans = Plans { rules: &self.rules, newer };
         let mut plan = Plan::default();
         for (place, row) in due.iter().enumerate() {
             let schedule = schedules.get(&row.id);
-            self.plan_one(&mut plan, place, row, schedule, now)?;
+            self.plan_one(&mut plan, &plans, place, row, schedule, now)?;
         }
         let Plan { openings, advances, reviews, mut journal } = plan;
         let new: Vec<NewCharge> = openings.iter().map(|opening| opening.charge.clone()).collect();
@@ -107,7 +145,7 @@ impl Engine {
             let (Some(send_at), Some(charge_id)) = (opening.send_at, charge_id) else { continue };
             let row = &due[opening.due];
             let Some(source) = &row.gateway_source_id else { continue };
-            let Some(StoredPlan { name, plan, .. }) = self.rules.plan(charge.plan_id) else { continue };
+            let Some(StoredPlan { name, plan, .. }) = plans.get(charge.plan_id) else { continue };
             let owed = Owed {
                 charge_id,
                 subscription_reference: &row.reference,
@@ -144,9 +182,10 @@ impl Engine {
     fn plan_one(
         &self,
         plan: &mut Plan,
+        plans: &Plans<'_>,
         place: usize,
         row: &DueRow,
-        schedule: Option<&StoredSchedule>,
+        schedule: Option<&Result<StoredSchedule, StoreError>>,
         now: Instant,
     ) -> Result<(), StoreError> {
         let state: SubscriptionState = parse("subscriptions", row.id, "state", &row.state)?;
@@ -160,22 +199,32 @@ impl Engine {
             ended_at: None,
         };
         let planned = match schedule {
-            None => Err("it has no schedule".to_owned()),
-            Some(schedule) => {
-                self.plan_periods(plan, place, row, schedule, &mut advance, now).map_err(|error| error.to_string())
-            }
+            None => Err(Unopenable::NoSchedule),
+            Some(Err(unreadable)) => Err(Unopenable::Unreadable(unreadable.to_string())),
+            Some(Ok(schedule)) => self.plan_periods(plan, plans, place, row, schedule, &mut advance, now),
         };
         if let Err(why) = planned {
-            advance.bill_at = now + AFTER_CALENDAR_FAULT;
-            plan.reviews.push(self.review(row, ReviewReason::Calendar, format!("subscription {}", row.id), why, now));
+            let reason = if let Unopenable::NoPlan { .. } = why {
+                tracing::warn!(subscription.id = row.id, error = %why, "a period is not opened yet; it is tried again");
+                advance.bill_at = now + AFTER_NO_PLAN;
+                (now - row.next_charge_at >= NO_PLAN_REVIEW_AFTER).then_some(ReviewReason::Unreadable)
+            } else {
+                advance.bill_at = now + AFTER_CALENDAR_FAULT;
+                Some(ReviewReason::Calendar)
+            };
+            plan.reviews.extend(
+                reason.map(|reason| self.review(row, reason, format!("subscription {}", row.id), why.to_string(), now)),
+            );
         }
         plan.advances.push(advance);
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one subscription with all that is known of it")]
     fn plan_periods(
         &self,
         plan: &mut Plan,
+        plans: &Plans<'_>,
         place: usize,
         row: &DueRow,
         schedule: &StoredSchedule,
@@ -189,6 +238,13 @@ impl Engine {
             return Ok(());
         }
         let mut periods = schedule.schedule.begun_by(row.next_index, now, PERIODS_AT_ONCE)?;
+        if periods.is_empty() {
+            // The rules of its zone have changed since the row was written: the period begins later than it says.
+            let start_at = schedule.schedule.start_of(row.next_index.max(schedule.schedule.first_index()))?;
+            advance.next_charge_at = start_at;
+            advance.bill_at = start_at;
+            return Ok(());
+        }
         let ends = row.cancel_at_index.filter(|index| periods.iter().any(|period| period.index >= *index));
         if let Some(index) = ends {
             periods.retain(|period| period.index < index);
@@ -196,8 +252,7 @@ impl Engine {
         let decisions = match advance.state {
             SubscriptionState::Unpaid | SubscriptionState::Paused => vec![Decision::Skip; periods.len()],
             _ => {
-                let own =
-                    schedule.plan_of(row.next_index).and_then(|id| self.rules.plan(id)).and_then(|it| it.plan.catch_up);
+                let own = schedule.plan_of(row.next_index).and_then(|id| plans.get(id)).and_then(|it| it.plan.catch_up);
                 self.rules.catch_up.decide(&periods, row.handed_over_at, own, now)
             }
         };
@@ -206,10 +261,14 @@ impl Engine {
         for (period, decision) in periods.iter().zip(&decisions) {
             held += usize::from(*decision == Decision::Hold);
             // A period that cannot be opened is not passed over: the subscription stays where it is, and a person is asked.
-            let opening = self.opening(place, row, schedule, period, *decision, advance.state, now);
-            openings.push(opening.ok_or(Unopenable::NoPlan(period.index))?);
+            let plan_id = schedule.plan_of(period.index);
+            let Some(stored) = plan_id.and_then(|id| plans.get(id)) else {
+                return Err(Unopenable::NoPlan { index: period.index, why: plans.why_not(plan_id) });
+            };
+            openings.push(self.opening(place, row, stored, period, *decision, advance.state, now));
         }
-        if row.gateway_source_id.is_none() && openings.iter().any(|opening| opening.send_at.is_some()) {
+        let bills = openings.iter().any(|opening| opening.send_at.is_some());
+        if row.gateway_source_id.is_none() && bills {
             return Err(Unopenable::NoSource);
         }
         plan.openings.extend(openings);
@@ -224,6 +283,11 @@ impl Engine {
             advance.bill_at = last.end_at;
         }
         if ends.is_some() {
+            // Ending voids what is not sent yet, so what was owed before the end is collected first, where it may be.
+            if (bills || row.still_collecting != 0) && advance.state.is_chargeable() {
+                advance.bill_at = now + PREDECESSOR_LOOK;
+                return Ok(());
+            }
             let was = advance.state;
             if let Ok(state) = was.after(SubscriptionEvent::Cancel) {
                 advance.state = state;
@@ -246,13 +310,12 @@ impl Engine {
         &self,
         due: usize,
         row: &DueRow,
-        schedule: &StoredSchedule,
+        stored: &StoredPlan,
         period: &Period,
         decision: Decision,
         state: SubscriptionState,
         now: Instant,
-    ) -> Option<Opening> {
-        let stored = schedule.plan_of(period.index).and_then(|id| self.rules.plan(id))?;
+    ) -> Opening {
         let (charge_state, reason, send_at) = match decision {
             Decision::Bill(at) => (ChargeState::Due, None, Some(at)),
             Decision::Hold => (ChargeState::Held, Some(SkipReason::CatchUp), None),
@@ -277,7 +340,7 @@ impl Engine {
             state: charge_state,
             reason: reason.map(SkipReason::as_str),
         };
-        Some(Opening { due, charge, send_at })
+        Opening { due, charge, send_at }
     }
 
     fn review(&self, row: &DueRow, reason: ReviewReason, subject: String, evidence: String, now: Instant) -> NewReview {

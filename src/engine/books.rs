@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Instant;
 use crate::domain::attempt::AttemptState;
-use crate::domain::calendar::Zone;
 use crate::domain::money::{Currency, Money};
 use crate::engine::desk::{Attempt, Charge, Desk, DunningCase, Notes, Source, Subscription};
 use crate::store::changes::{AttemptChange, CaseChange, Changes, ChargeChange, SourceChange, SubscriptionChange};
@@ -20,8 +19,17 @@ pub(super) struct Books {
     sources: BTreeMap<i64, (Source, Source)>,
     source_of: BTreeMap<i64, i64>,
     notes: Vec<(i64, Notes)>,
-    /// Rows that cannot be read; their charges are left alone.
-    pub faults: Vec<StoreError>,
+    /// Charges of which a row cannot be read: nothing is decided about them.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A charge of which a row cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub charge_id: i64,
+    pub charge_public_id: String,
+    pub subscription_id: i64,
+    pub why: StoreError,
 }
 
 /// Everything that decisions came to.
@@ -31,6 +39,8 @@ pub(super) struct Decided {
     pub cleared: Vec<i64>,
     pub look_first: Vec<i64>,
     pub warnings: Vec<String>,
+    /// Charges of which a row cannot be read: their attempts are put off.
+    pub unreadable: Vec<i64>,
 }
 
 impl Books {
@@ -39,14 +49,15 @@ impl Books {
         let mut books = Books::default();
         let mut unreadable = BTreeSet::new();
         for row in rows {
-            let charge_id = row.charge_id;
+            let (charge_id, subscription_id) = (row.charge_id, row.subscription_id);
             if unreadable.contains(&charge_id) {
                 continue;
             }
-            if let Err(fault) = books.add(row) {
+            let charge_public_id = row.charge_public_id.clone();
+            if let Err(why) = books.add(row) {
                 books.charges.remove(&charge_id);
                 unreadable.insert(charge_id);
-                books.faults.push(fault);
+                books.unreadable.push(Unreadable { charge_id, charge_public_id, subscription_id, why });
             }
         }
         books
@@ -200,7 +211,6 @@ fn attempt(row: &SituationRow) -> Result<Attempt, StoreError> {
 fn charge(row: SituationRow, attempt: Attempt) -> Result<Charge, StoreError> {
     let id = row.charge_id;
     let currency: Currency = parse("charges", id, "currency", &row.currency)?;
-    let zone: Zone = parse("segments", row.subscription_id, "zone", row.zone.as_deref().unwrap_or_default())?;
     let case = match (row.case_policy_id, row.case_state.as_deref(), row.case_steps, row.case_opened_at) {
         (Some(policy_id), Some(state), Some(steps), Some(opened_at)) => Some(DunningCase {
             policy_id,
@@ -228,7 +238,7 @@ fn charge(row: SituationRow, attempt: Attempt) -> Result<Charge, StoreError> {
         paid_at: row.paid_at,
         paid_by: row.paid_by,
         dunning: row.dunning,
-        zone,
+        zone: row.zone.unwrap_or_default(),
         case,
         other_open_cases: row.other_open_cases,
         attempts: vec![attempt],

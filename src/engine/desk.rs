@@ -3,7 +3,6 @@
 
 use crate::clock::Instant;
 use crate::domain::attempt::{AttemptEvent, AttemptState};
-use crate::domain::calendar::Zone;
 use crate::domain::charge::{ChargeEvent, ChargeState};
 use crate::domain::id::ReviewId;
 use crate::domain::money::Money;
@@ -67,7 +66,8 @@ pub(super) struct Charge {
     pub paid_at: Option<Instant>,
     pub paid_by: Option<String>,
     pub dunning: String,
-    pub zone: Zone,
+    /// The zone as it stands in the books: only a dunning date asks for its rules, and a host that has lost them still collects.
+    pub zone: String,
     pub case: Option<DunningCase>,
     pub other_open_cases: i64,
     pub attempts: Vec<Attempt>,

@@ -3,13 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::books::{Books, Decided};
+use crate::domain::id::ReviewId;
+use crate::domain::review::ReviewReason;
+use crate::engine::books::{Books, Decided, Unreadable};
 use crate::engine::decide::decide;
 use crate::engine::desk::Context;
 use crate::engine::observation::Observation;
 use crate::engine::post::Cleared;
+use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError};
 use crate::store::attempts::SendableRow;
+use crate::store::reviews::NewReview;
 use crate::store::reviews::OpenedRow;
 use crate::store::situations::SituationRow;
 use crate::store::{StoreError, Tx};
@@ -50,10 +54,13 @@ impl Engine {
         charge_ids.dedup();
         let rows = tx.situations(charge_ids).await?;
         let mut context = Context { rules: &self.rules, now, allowance, chance: &self.chance };
-        let Decided { changes, cleared, look_first, warnings } = decide_all(rows, observations, &mut context);
+        let Decided { changes, cleared, look_first, warnings, unreadable } =
+            decide_all(rows, observations, &mut context);
         let unused = context.allowance;
         let looks_soon =
             changes.attempts.iter().any(|it| it.state.is_on_the_wire() && it.next_at.is_some_and(|at| at <= now));
+        // An attempt that nobody can decide about would be the longest due at every tick, and a batch of them starve the others.
+        tx.put_off(&unreadable, now + delta(self.rules.polls.in_review), now).await?;
         self.tell(&tx.apply(changes, &self.node, now).await?);
         let sendables = if cleared.is_empty() { Vec::new() } else { tx.sendables(cleared).await? };
         let references = if look_first.is_empty() { Vec::new() } else { tx.references(look_first).await? };
@@ -89,12 +96,11 @@ impl Engine {
     }
 }
 
-/// Decides over every observation in turn. A charge that cannot be decided is left as it was read, and said so: the others go on.
+/// Decides over every observation in turn. A charge that cannot be decided or read is left as it is, and a person is asked: the
+/// others go on.
 fn decide_all(rows: Vec<SituationRow>, observations: &[Observation], context: &mut Context<'_>) -> Decided {
     let mut books = Books::read(rows);
-    for fault in std::mem::take(&mut books.faults) {
-        tracing::error!(error = %fault, "a row cannot be read; its charge is left alone");
-    }
+    let unreadable = std::mem::take(&mut books.unreadable);
     for observation in observations {
         let Some(mut desk) = books.desk(observation.charge_id) else { continue };
         let allowance = context.allowance;
@@ -115,5 +121,19 @@ fn decide_all(rows: Vec<SituationRow>, observations: &[Observation], context: &m
             }
         }
     }
-    books.decided(context.now)
+    let mut decided = books.decided(context.now);
+    for Unreadable { charge_id, charge_public_id, subscription_id, why } in unreadable {
+        tracing::error!(charge.id = charge_public_id, error = %why, "a row cannot be read; its charge is put off");
+        decided.unreadable.push(charge_id);
+        decided.changes.reviews.push(NewReview {
+            public_id: ReviewId::new(context.now, context.chance.ten_bytes()),
+            reason: ReviewReason::Unreadable,
+            subject: charge_public_id,
+            subscription_id: Some(subscription_id),
+            charge_id: Some(charge_id),
+            payment_id: None,
+            evidence: why.to_string(),
+        });
+    }
+    decided
 }

@@ -185,6 +185,27 @@ impl Tx {
         Ok(rows)
     }
 
+    /// Puts off the live attempts of these charges until `until`, and gives their leases back.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn put_off(&mut self, charge_ids: &[i64], until: Instant, now: Instant) -> Result<(), StoreError> {
+        if charge_ids.is_empty() {
+            return Ok(());
+        }
+        self.run(
+            Statement::new(
+                "UPDATE attempts SET next_at = $1, lease_until = $2 WHERE charge_id IN (SELECT v.id FROM {v}) \
+                 AND state IN ('created', 'sending', 'unknown', 'pending')",
+            )
+            .bind(until)
+            .bind(now)
+            .rows("v", ids(charge_ids.iter().copied())),
+        )
+        .await?;
+        Ok(())
+    }
+
     /// What the POSTs of these attempts are made of.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::db::Statement;
+use super::db::{Statement, Tx, ids};
 use super::{Store, StoreError, parse};
 use crate::clock::Instant;
 use crate::domain::calendar::{Interval, IntervalUnit};
@@ -129,6 +129,28 @@ impl Definition {
 
 const PLANS: &str = "SELECT id, name, version, amount_minor, currency, interval_unit, interval_count, billing_hour, \
                      description, dunning, catch_up FROM plans ORDER BY name, version";
+
+impl Tx {
+    /// These plan versions, each read by itself: one that is [`StoreError::Inconsistent`] hides no other.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn plan_versions(
+        &mut self,
+        plan_ids: impl IntoIterator<Item = i64>,
+    ) -> Result<BTreeMap<i64, Result<StoredPlan, StoreError>>, StoreError> {
+        let rows: Vec<PlanRow> = self
+            .all(
+                Statement::new(
+                    "SELECT p.id, p.name, p.version, p.amount_minor, p.currency, p.interval_unit, p.interval_count, \
+                     p.billing_hour, p.description, p.dunning, p.catch_up FROM plans p JOIN {v} ON p.id = v.id",
+                )
+                .rows("v", ids(plan_ids)),
+            )
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.read())).collect())
+    }
+}
 
 impl Store {
     /// Every plan version in the books.

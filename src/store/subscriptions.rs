@@ -72,6 +72,8 @@ row! {
         gateway_source_id: Option<String>,
         /// Whether the outcome of the period before is open.
         predecessor_open: i64,
+        /// Where it is to be canceled: whether a charge is still to be sent or on the wire.
+        still_collecting: i64,
     }
 }
 
@@ -133,11 +135,15 @@ impl Tx {
         self.all(Statement::new(TO_BILL).bind(now).bind(limit)).await
     }
 
-    /// The schedules of these subscriptions.
+    /// The schedules of these subscriptions, each read by itself: one that is [`StoreError::Inconsistent`], such as by a zone that
+    /// this host does not know, hides no other.
     ///
     /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Inconsistent`].
-    pub async fn schedules(&mut self, subscription_ids: Vec<i64>) -> Result<BTreeMap<i64, StoredSchedule>, StoreError> {
+    /// [`StoreError::Database`].
+    pub async fn schedules(
+        &mut self,
+        subscription_ids: Vec<i64>,
+    ) -> Result<BTreeMap<i64, Result<StoredSchedule, StoreError>>, StoreError> {
         let rows: Vec<SegmentRow> = self
             .all(
                 Statement::new(
@@ -148,7 +154,11 @@ impl Tx {
                 .rows("v", ids(subscription_ids)),
             )
             .await?;
-        schedules(rows)
+        let mut segments: BTreeMap<i64, Vec<SegmentRow>> = BTreeMap::new();
+        for row in rows {
+            segments.entry(row.subscription_id).or_default().push(row);
+        }
+        Ok(segments.into_iter().map(|(id, rows)| (id, schedule(id, rows))).collect())
     }
 
     /// Enters subscriptions that are not there yet; the ids of those that were entered, by reference.
@@ -277,7 +287,9 @@ pub const TO_BILL: &str = "SELECT s.id, s.reference, s.state, s.handed_over_at, 
      s.customer_id, k.name AS customer_name, k.email AS customer_email, k.country, o.gateway_source_id, \
      CAST(CASE WHEN EXISTS (SELECT 1 FROM charges c JOIN attempts a ON a.charge_id = c.id \
          WHERE c.subscription_id = s.id AND c.period_index = s.next_index - 1 \
-         AND a.state IN ('sending', 'unknown', 'pending')) THEN 1 ELSE 0 END AS BIGINT) AS predecessor_open \
+         AND a.state IN ('sending', 'unknown', 'pending')) THEN 1 ELSE 0 END AS BIGINT) AS predecessor_open, \
+     CAST(CASE WHEN s.cancel_at_index IS NOT NULL AND EXISTS (SELECT 1 FROM charges d WHERE d.subscription_id = s.id \
+         AND d.state IN ('due', 'collecting')) THEN 1 ELSE 0 END AS BIGINT) AS still_collecting \
      FROM subscriptions s JOIN customers k ON k.id = s.customer_id LEFT JOIN sources o ON o.id = s.source_id \
      WHERE s.bill_at <= $1 AND s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused') \
      ORDER BY s.bill_at, s.id LIMIT $2 {lock s}";
@@ -302,18 +314,16 @@ impl Store {
     }
 }
 
-fn schedules(rows: Vec<SegmentRow>) -> Result<BTreeMap<i64, StoredSchedule>, StoreError> {
-    let mut segments: BTreeMap<i64, (Vec<Segment>, BTreeMap<i64, i64>)> = BTreeMap::new();
+fn schedule(id: i64, rows: Vec<SegmentRow>) -> Result<StoredSchedule, StoreError> {
+    let (mut segments, mut plans) = (Vec::with_capacity(rows.len()), BTreeMap::new());
     for row in rows {
-        let id = row.subscription_id;
         let anchor_on: NaiveDate = parse("segments", id, "anchor_on", &row.anchor_on)?;
         let zone: Zone = parse("segments", id, "zone", &row.zone)?;
         let unit: IntervalUnit = parse("segments", id, "interval_unit", &row.interval_unit)?;
         let count: NonZeroU32 = parse("segments", id, "interval_count", &row.interval_count.to_string())?;
         let hour: u8 = parse("segments", id, "hour", &row.hour.to_string())?;
-        let (list, plans) = segments.entry(id).or_default();
         plans.insert(row.first_index, row.plan_id);
-        list.push(Segment {
+        segments.push(Segment {
             first_index: row.first_index,
             anchor_on,
             hour,
@@ -321,17 +331,14 @@ fn schedules(rows: Vec<SegmentRow>) -> Result<BTreeMap<i64, StoredSchedule>, Sto
             interval: Interval::new(unit, count),
         });
     }
-    let finish = |(id, (segments, plans))| {
-        let schedule = Schedule::new(segments).map_err(|why| StoreError::Inconsistent {
-            table: "segments",
-            row: id,
-            column: "first_index",
-            value: String::new(),
-            why: why.to_string(),
-        })?;
-        Ok((id, StoredSchedule { schedule, plans }))
-    };
-    segments.into_iter().map(finish).collect()
+    let schedule = Schedule::new(segments).map_err(|why| StoreError::Inconsistent {
+        table: "segments",
+        row: id,
+        column: "first_index",
+        value: String::new(),
+        why: why.to_string(),
+    })?;
+    Ok(StoredSchedule { schedule, plans })
 }
 
 /// What ending a subscription came to.

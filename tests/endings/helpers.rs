@@ -1,6 +1,7 @@
 //! What the stories of a subscription's life ask of the world beyond what every story asks.
 
 use dues::sandbox::{Rule, Script};
+use dues::store::db::Statement;
 
 use crate::support::world::{World, source_of};
 
@@ -54,4 +55,11 @@ pub async fn cases(world: &World) -> Vec<String> {
              ORDER BY s.reference, c.period_index",
         )
         .await
+}
+
+/// Writes past the program: what a restore, another version or another hand would leave in the books.
+pub async fn tamper(world: &World, text: &'static str) {
+    let mut tx = world.store.begin("tamper").await.unwrap();
+    tx.run(Statement::new(text)).await.unwrap();
+    tx.commit().await.unwrap();
 }

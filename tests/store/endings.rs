@@ -63,6 +63,10 @@ async fn a_cancellation_at_the_period_end_is_noted_for_the_next_period() {
         tx.commit().await.unwrap();
         let due = ledger.begin().await.subscriptions_to_bill(ledger.now, 9).await.unwrap();
         assert_eq!((due[0].state.as_str(), due[0].cancel_at_index), ("active", Some(0)), "{on:?}");
+        assert_eq!(due[0].still_collecting, 0, "{on:?}");
+        ledger.open(id, -1, ChargeState::Due).await;
+        let due = ledger.begin().await.subscriptions_to_bill(ledger.now, 9).await.unwrap();
+        assert_eq!(due[0].still_collecting, 1, "{on:?}");
         let journal = ledger.store.journal_of(id, None).await.unwrap();
         assert_eq!(journal.last().unwrap().act, "cancel at period end", "{on:?}");
     }

@@ -129,6 +129,28 @@ async fn what_is_to_be_sent_and_what_is_to_be_looked_at_are_kept_apart() {
 }
 
 #[tokio::test]
+async fn what_is_put_off_waits_without_a_lease_and_holds_up_no_other() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let (first, _) = ledger.due("A", ledger.now).await;
+        let (second, looked_at) = ledger.due("B", ledger.now).await;
+        let (_, other) = ledger.due("C", ledger.now).await;
+        ledger.bring(looked_at, AttemptState::Pending).await;
+        let later = ledger.now + minutes(60);
+        let mut tx = ledger.begin().await;
+        tx.put_off(&[], later, ledger.now).await.unwrap();
+        tx.put_off(&[first, second], later, ledger.now).await.unwrap();
+        tx.commit().await.unwrap();
+        let lease = ledger.lease("one", ledger.now + minutes(10), 1);
+        assert_eq!(ids(&to_send(&ledger, &lease).await), [other], "{on:?}");
+        assert!(to_look_at(&ledger, &lease).await.is_empty(), "{on:?}");
+        let lease = ledger.lease("one", later, 9);
+        assert_eq!(to_send(&ledger, &lease).await.len(), 2, "{on:?}");
+        assert_eq!(ids(&to_look_at(&ledger, &lease).await), [looked_at], "{on:?}");
+    }
+}
+
+#[tokio::test]
 async fn given_back_leases_fence_their_former_holders() {
     for on in BOTH {
         let ledger = Ledger::new(on).await;

@@ -2,6 +2,8 @@
 
 use dues::domain::dunning::Wait;
 use dues::domain::source::SourceState;
+use dues::store::StoreError;
+use dues::store::db::Statement;
 use dues::store::plans::StoredPolicy;
 
 use crate::ledger::Ledger;
@@ -78,6 +80,23 @@ async fn a_dunning_policy_that_changes_gets_a_new_version() {
 }
 
 #[tokio::test]
+async fn a_plan_version_that_cannot_be_read_hides_no_other() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let plans = ledger.store.plans().await.unwrap();
+        let mut tx = ledger.begin().await;
+        tx.run(Statement::new("INSERT INTO currencies (code, exponent) VALUES ('QQQ', 2)")).await.unwrap();
+        let spoil = Statement::new("UPDATE plans SET currency = 'QQQ' WHERE id = $1").bind(plans[0].id);
+        tx.run(spoil).await.unwrap();
+        let mut read = tx.plan_versions([plans[0].id, plans[1].id, -1]).await.unwrap();
+        assert_eq!(read.len(), 2, "{on:?}");
+        assert_eq!(read.remove(&plans[1].id).unwrap().unwrap(), plans[1], "{on:?}");
+        let fault = read.remove(&plans[0].id).unwrap();
+        assert!(matches!(fault, Err(StoreError::Inconsistent { column: "currency", .. })), "{on:?} {fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_source_is_known_once() {
     for on in BOTH {
         let ledger = Ledger::new(on).await;
@@ -100,7 +119,7 @@ async fn a_reference_is_entered_once() {
         let mut tx = ledger.begin().await;
         let again = ledger.subscription("A", 1, Some(1));
         assert!(tx.enter_subscriptions(&[again], ledger.now).await.unwrap().is_empty(), "{on:?}");
-        let schedule = tx.schedules(vec![id]).await.unwrap().remove(&id).unwrap();
+        let schedule = tx.schedules(vec![id]).await.unwrap().remove(&id).unwrap().unwrap();
         assert_eq!(schedule.plan_of(7), Some(ledger.plan.id), "{on:?}");
         assert_eq!(schedule.plan_of(-1), None, "{on:?}");
         drop(tx);

@@ -331,11 +331,13 @@ fn declined(desk: &mut Desk, context: &mut Context<'_>, class: DeclineClass, now
     }
     let (pinned, steps) = desk.charge.case.as_ref().map_or((None, 0), |case| (Some(case.policy_id), case.steps));
     let Some((policy_id, policy)) = context.rules.policy(pinned, &desk.charge.dunning) else {
-        return alarm(desk, context, format!("there is no dunning policy {:?}", desk.charge.dunning));
+        let evidence = format!("there is no dunning policy {:?}", desk.charge.dunning);
+        return alarm(desk, context, ReviewReason::Configuration, evidence);
     };
-    let next = policy.after_decline(class, usize::try_from(steps).unwrap_or_default(), &desk.charge.zone, now);
+    let zone = || desk.charge.zone.parse();
+    let next = policy.after_decline(class, usize::try_from(steps).unwrap_or_default(), zone, now);
     match next {
-        Err(error) => alarm(desk, context, error.to_string()),
+        Err(error) => alarm(desk, context, ReviewReason::Calendar, error.to_string()),
         Ok(NextStep::RetryAt(at)) => {
             desk.move_charge(ChargeEvent::Retry, Some(class.as_str()))?;
             let case = open_case(desk, policy_id, now);
@@ -364,14 +366,22 @@ fn declined(desk: &mut Desk, context: &mut Context<'_>, class: DeclineClass, now
             desk.review(context, ReviewReason::AuthorisationGone, format!("source {source}"), None, evidence);
             Ok(())
         }
-        Ok(NextStep::AlarmOperator) => alarm(desk, context, "a decline points at our own set-up".to_owned()),
+        Ok(NextStep::AlarmOperator) => {
+            alarm(desk, context, ReviewReason::Configuration, "a decline points at our own set-up".to_owned())
+        }
     }
 }
 
-fn alarm(desk: &mut Desk, context: &mut Context<'_>, evidence: String) -> Result<(), IllegalEvent> {
-    desk.move_charge(ChargeEvent::Review, Some(ReviewReason::Configuration.as_str()))?;
+/// What follows from a decline is for a person to say: no step is spent.
+fn alarm(
+    desk: &mut Desk,
+    context: &mut Context<'_>,
+    reason: ReviewReason,
+    evidence: String,
+) -> Result<(), IllegalEvent> {
+    desk.move_charge(ChargeEvent::Review, Some(reason.as_str()))?;
     let subject = desk.charge.public_id.clone();
-    desk.review(context, ReviewReason::Configuration, subject, None, evidence);
+    desk.review(context, reason, subject, None, evidence);
     Ok(())
 }
 
