@@ -22,6 +22,7 @@ mod desk;
 mod gate;
 mod intent;
 mod post;
+mod refusals;
 
 use std::sync::Arc;
 

@@ -4,13 +4,15 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::clock::Instant;
 use crate::config;
+use crate::engine::refusals::Refusals;
 use crate::gateway::budget::TokenBucket;
-use crate::gateway::circuit::{Circuit, Permit, Signal, State};
+use crate::gateway::circuit::{Cause, Circuit, Failure, Permit, Signal, State};
+use crate::gateway::outcome::PostOutcome;
 
 /// After the gateway said that we ask too much, nothing is sent for so long.
 const PAUSE_AFTER_RATE_LIMIT: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 
-/// Budget and circuit of one gateway host.
+/// Budget and circuits of one gateway host.
 #[derive(Debug)]
 pub struct Gate(Mutex<Inside>);
 
@@ -18,6 +20,16 @@ pub struct Gate(Mutex<Inside>);
 struct Inside {
     writes: TokenBucket,
     reads: TokenBucket,
+    /// Whether the gateway works, for us.
+    gateway: Way,
+    /// Whether we may pay. Reads go on while we may not, and prove nothing of it.
+    payments: Way,
+    refusals: Refusals,
+}
+
+/// A circuit, and whose probe it is.
+#[derive(Debug)]
+struct Way {
     circuit: Circuit,
     /// The circuit let one request probe, and whoever was given it had nothing to send: the next who asks has it.
     spare_probe: bool,
@@ -52,32 +64,24 @@ impl Gate {
         Gate(Mutex::new(Inside {
             writes: TokenBucket::new(budget.writes_per_second),
             reads: TokenBucket::new(budget.reads_per_second),
-            circuit: Circuit::new(circuit),
-            spare_probe: false,
+            gateway: Way::new(circuit),
+            payments: Way::new(circuit),
+            refusals: Refusals::default(),
         }))
     }
 
-    /// Up to `wanted` requests of a kind, taken from the budget. While the circuit is open a single request probes now and then,
-    /// of whichever kind asks first and has something to send.
+    /// Up to `wanted` requests of a kind, taken from the budget. While a circuit is open a single request probes now and then; while
+    /// that is the gateway's, of whichever kind asks first and has something to send.
     pub(super) fn ask(&self, kind: Kind, wanted: u32, now: Instant) -> Grant {
         if wanted == 0 {
             return Grant { requests: 0, wake_at: None };
         }
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let permit = inside.circuit.allows(now);
-        let spare = std::mem::take(&mut inside.spare_probe) && matches!(inside.circuit.state(), State::Probing { .. });
-        let (wanted, probes) = match permit {
+        let way = inside.way(kind);
+        let (wanted, probes) = match way.permit(now) {
             Permit::All => (wanted, false),
             Permit::Probe => (1, true),
-            Permit::None if spare => (1, true),
-            Permit::None => {
-                let wake_at = match inside.circuit.state() {
-                    State::Closed { .. } => None,
-                    State::Open { probe_at, .. } => Some(*probe_at),
-                    State::Probing { next_probe_at, .. } => Some(*next_probe_at),
-                };
-                return Grant { requests: 0, wake_at };
-            }
+            Permit::None => return Grant { requests: 0, wake_at: way.probe_at() },
         };
         let bucket = match kind {
             Kind::Write => &mut inside.writes,
@@ -85,7 +89,7 @@ impl Gate {
         };
         let requests = bucket.take(now, wanted);
         let wake_at = bucket.next_at(now);
-        inside.spare_probe = probes && requests == 0;
+        inside.way(kind).spare_probe = probes && requests == 0;
         Grant { requests, wake_at }
     }
 
@@ -98,36 +102,107 @@ impl Gate {
         }
         // A probe that nobody sent would otherwise hold the circuit until it is taken for lost, and a verb that has nothing to send
         // could take every probe from one that has.
-        inside.spare_probe |= unused > 0 && matches!(inside.circuit.state(), State::Probing { .. });
+        let way = inside.way(kind);
+        way.spare_probe |= unused > 0 && matches!(way.circuit.state(), State::Probing { .. });
     }
 
-    /// Notes what a request of a kind came to.
-    pub(super) fn note(&self, kind: Kind, signal: Signal, rate_limited: bool, now: Instant) {
+    /// Notes what a read came to.
+    pub(super) fn note_read(&self, signal: Signal, rate_limited: bool, now: Instant) {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_closed = matches!(inside.circuit.state(), State::Closed { .. });
-        inside.circuit.note(now, signal);
+        let was = inside.cause();
+        inside.gateway.circuit.note(now, signal);
         if rate_limited {
-            match kind {
-                Kind::Write => inside.writes.pause_until(now + PAUSE_AFTER_RATE_LIMIT),
-                Kind::Read => inside.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT),
+            inside.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
+        }
+        tell(was, inside.cause());
+    }
+
+    /// Notes what the POST of a charge came to, and gives it back as it is to be settled: a 403 that payment after payment gets is
+    /// our fault, although reads are admitted.
+    pub(super) fn note_post(&self, charge_id: i64, outcome: PostOutcome, now: Instant) -> PostOutcome {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = inside.cause();
+        // The answer itself shows that the gateway works; of the right to pay only a payment or its refusal tells.
+        inside.gateway.circuit.note(now, outcome.signal());
+        if matches!(outcome, PostOutcome::Unsent { pause: true, .. }) {
+            inside.writes.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
+        }
+        let in_a_row = inside.refusals.hear(charge_id, &outcome);
+        let settled = match outcome {
+            // While payments are held back as refused, one more 403 tells no more of its own payment than those before.
+            PostOutcome::Rejected { status: 403, request_id, .. } if in_a_row || !inside.payments.is_closed() => {
+                inside.payments.circuit.on_failure(now, Failure::OurFault { status: 403 });
+                PostOutcome::OurFault { status: 403, request_id }
             }
-        }
-        let state = inside.circuit.state().clone();
-        match (was_closed, &state) {
-            (true, State::Open { cause, .. }) => tracing::error!(circuit.cause = %cause, "sending pauses"),
-            (false, State::Closed { .. }) => tracing::info!("sending goes on"),
-            _ => {}
-        }
+            PostOutcome::Answered(_) | PostOutcome::AnsweredWrong { .. } => {
+                inside.payments.circuit.on_success(now);
+                outcome
+            }
+            outcome => outcome,
+        };
+        tell(was, inside.cause());
+        settled
     }
 
     /// How it stands.
     pub fn state(&self) -> GateState {
-        let inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match inside.circuit.state() {
-            State::Closed { .. } => GateState { closed: true, cause: None },
-            State::Open { cause, .. } | State::Probing { cause, .. } => {
-                GateState { closed: false, cause: Some(cause.to_string()) }
-            }
+        let cause = self.0.lock().unwrap_or_else(PoisonError::into_inner).cause();
+        GateState { closed: cause.is_none(), cause: cause.map(|cause| cause.to_string()) }
+    }
+}
+
+impl Inside {
+    /// The circuit that decides over requests of a kind.
+    fn way(&mut self, kind: Kind) -> &mut Way {
+        match kind {
+            Kind::Write if self.gateway.is_closed() && !self.payments.is_closed() => &mut self.payments,
+            Kind::Write | Kind::Read => &mut self.gateway,
         }
+    }
+
+    /// Why something is held back.
+    fn cause(&self) -> Option<Cause> {
+        self.gateway.cause().or_else(|| self.payments.cause())
+    }
+}
+
+impl Way {
+    fn new(settings: &config::Circuit) -> Way {
+        Way { circuit: Circuit::new(settings), spare_probe: false }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.cause().is_none()
+    }
+
+    fn cause(&self) -> Option<Cause> {
+        match self.circuit.state() {
+            State::Closed { .. } => None,
+            State::Open { cause, .. } | State::Probing { cause, .. } => Some(*cause),
+        }
+    }
+
+    /// What may go now; a spare probe goes to whoever asks.
+    fn permit(&mut self, now: Instant) -> Permit {
+        let permit = self.circuit.allows(now);
+        let spare = std::mem::take(&mut self.spare_probe) && matches!(self.circuit.state(), State::Probing { .. });
+        if permit == Permit::None && spare { Permit::Probe } else { permit }
+    }
+
+    /// When the next request may probe.
+    fn probe_at(&self) -> Option<Instant> {
+        match self.circuit.state() {
+            State::Closed { .. } => None,
+            State::Open { probe_at, .. } => Some(*probe_at),
+            State::Probing { next_probe_at, .. } => Some(*next_probe_at),
+        }
+    }
+}
+
+fn tell(was: Option<Cause>, is: Option<Cause>) {
+    match (was, is) {
+        (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "sending pauses"),
+        (Some(_), None) => tracing::info!("sending goes on"),
+        (None, None) | (Some(_), Some(_)) => {}
     }
 }

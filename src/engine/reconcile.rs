@@ -187,7 +187,7 @@ fn may_lead_to_a_send(seen: &&Observation) -> bool {
 async fn look_at(engine: &Engine, payment_id: &str) -> Seen {
     let outcome = engine.client.payment(payment_id).await;
     let rate_limited = matches!(outcome, LookOutcome::RateLimited);
-    engine.gate.note(Kind::Read, outcome.signal(), rate_limited, engine.clock.now());
+    engine.gate.note_read(outcome.signal(), rate_limited, engine.clock.now());
     Seen::Looked(outcome)
 }
 
@@ -195,7 +195,7 @@ async fn look_at(engine: &Engine, payment_id: &str) -> Seen {
 pub(super) async fn look_up(engine: &Engine, reference: &str, witness: Option<String>) -> Seen {
     let outcome = engine.client.payments_by_reference(reference).await;
     let rate_limited = matches!(outcome, LookUpOutcome::RateLimited);
-    engine.gate.note(Kind::Read, outcome.signal(), rate_limited, engine.clock.now());
+    engine.gate.note_read(outcome.signal(), rate_limited, engine.clock.now());
     let witness = match witness {
         None => None,
         Some(other) => {
