@@ -6,6 +6,8 @@ mod support;
 mod declines;
 #[path = "stories/everyday.rs"]
 mod everyday;
+#[path = "stories/looking_first.rs"]
+mod looking_first;
 #[path = "stories/lost_answers.rs"]
 mod lost_answers;
 #[path = "stories/outages.rs"]

@@ -43,7 +43,7 @@ impl Collect {
     /// # Errors
     /// [`EngineError::Store`]: nothing was sent that is not committed, and answers that could not be recorded are kept.
     pub async fn tick(&mut self, launch: bool) -> Result<Tick, EngineError> {
-        let recorded = self.record().await?;
+        let recorded = self.record(launch).await?;
         if !launch {
             return Ok(Tick { done: recorded, ..Tick::default() });
         }
@@ -76,14 +76,15 @@ impl Collect {
         })
     }
 
-    async fn record(&mut self) -> Result<usize, EngineError> {
+    async fn record(&mut self, may_send: bool) -> Result<usize, EngineError> {
         let landed = self.flights.landed();
         let (count, seen) = (landed.len(), landed.iter().flatten().cloned().collect::<Vec<_>>());
         if count == 0 {
             return Ok(0);
         }
-        // A look-up that found nothing clears its attempt to be sent.
-        let wanted = seen.iter().filter(|it| matches!(it.seen, Seen::LookedUp { .. })).count();
+        // A look-up that found nothing clears its attempt to be sent; while stopping it stays created instead.
+        let wanted =
+            if may_send { seen.iter().filter(|it| matches!(it.seen, Seen::LookedUp { .. })).count() } else { 0 };
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         let allowance = self.engine.gate.ask(Kind::Write, wanted, self.engine.clock.now()).requests;
         let settled = match self.engine.settle(&seen, allowance).await {
