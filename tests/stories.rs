@@ -1,5 +1,7 @@
 //! Stories that a billing person can read: dates, acts, and what stands in the books afterwards. Each runs on both databases.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail by panicking")]
+
 mod support;
 
 #[path = "stories/declines.rs"]
@@ -12,3 +14,5 @@ mod looking_first;
 mod lost_answers;
 #[path = "stories/outages.rs"]
 mod outages;
+#[path = "stories/read_budget.rs"]
+mod read_budget;

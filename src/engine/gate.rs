@@ -7,6 +7,7 @@ use crate::config;
 use crate::engine::refusals::Refusals;
 use crate::gateway::budget::TokenBucket;
 use crate::gateway::circuit::{Cause, Circuit, Failure, Permit, Signal, State};
+use crate::gateway::meter::Reads;
 use crate::gateway::outcome::PostOutcome;
 
 /// After the gateway said that we ask too much, nothing is sent for so long.
@@ -106,20 +107,18 @@ impl Gate {
         way.spare_probe |= unused > 0 && matches!(way.circuit.state(), State::Probing { .. });
     }
 
-    /// Notes what a read came to.
-    pub(super) fn note_read(&self, signal: Signal, rate_limited: bool, now: Instant) {
+    /// Notes what a look came to, for which one read was granted.
+    pub(super) fn note_look(&self, signal: Signal, reads: Reads, now: Instant) {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let was = inside.cause();
         inside.gateway.circuit.note(now, signal);
-        if rate_limited {
-            inside.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
-        }
+        inside.spend(1, reads, now);
         tell(was, inside.cause());
     }
 
     /// Notes what the POST of a charge came to, and gives it back as it is to be settled: a 403 that payment after payment gets is
     /// our fault, although reads are admitted.
-    pub(super) fn note_post(&self, charge_id: i64, outcome: PostOutcome, now: Instant) -> PostOutcome {
+    pub(super) fn note_post(&self, charge_id: i64, outcome: PostOutcome, reads: Reads, now: Instant) -> PostOutcome {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let was = inside.cause();
         // The answer itself shows that the gateway works; of the right to pay only a payment or its refusal tells.
@@ -127,6 +126,7 @@ impl Gate {
         if matches!(outcome, PostOutcome::Unsent { pause: true, .. }) {
             inside.writes.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
         }
+        inside.spend(0, reads, now);
         let in_a_row = inside.refusals.hear(charge_id, &outcome);
         let settled = match outcome {
             // While payments are held back as refused, one more 403 tells no more of its own payment than those before.
@@ -157,6 +157,14 @@ impl Inside {
         match kind {
             Kind::Write if self.gateway.is_closed() && !self.payments.is_closed() => &mut self.payments,
             Kind::Write | Kind::Read => &mut self.gateway,
+        }
+    }
+
+    /// Takes from the budget what was read beyond what was granted.
+    fn spend(&mut self, granted: u32, reads: Reads, now: Instant) {
+        self.reads.debit(now, reads.made.saturating_sub(granted));
+        if reads.rate_limited {
+            self.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
         }
     }
 
@@ -204,5 +212,81 @@ fn tell(was: Option<Cause>, is: Option<Cause>) {
         (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "sending pauses"),
         (Some(_), None) => tracing::info!("sending goes on"),
         (None, None) | (Some(_), Some(_)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::instant_from_micros;
+
+    const NOTHING_READ: Reads = Reads { made: 0, rate_limited: false };
+
+    fn at(millis: i64) -> Instant {
+        instant_from_micros(1_800_000_000_000_000 + millis * 1_000)
+    }
+
+    /// A hundred requests of a kind a second; probes after a minute.
+    fn gate() -> Gate {
+        let (budget, minute) = (NonZeroU32::new(100), Duration::from_mins(1));
+        Gate::new(
+            &config::Budget { writes_per_second: budget, reads_per_second: budget },
+            &config::Circuit { failures: NonZeroU32::MIN, probe_after: minute, probe_after_refusal: minute },
+        )
+    }
+
+    fn forbidden() -> PostOutcome {
+        PostOutcome::Rejected { status: 403, error_codes: Vec::new(), request_id: None }
+    }
+
+    /// A gate that holds payments back because three charges were forbidden.
+    fn refused() -> Gate {
+        let gate = gate();
+        let settled = [1, 2, 3].map(|charge_id| gate.note_post(charge_id, forbidden(), NOTHING_READ, at(0)));
+        assert!(matches!(settled[1], PostOutcome::Rejected { .. }));
+        assert!(matches!(settled[2], PostOutcome::OurFault { status: 403, .. }));
+        gate
+    }
+
+    #[test]
+    fn while_payments_are_refused_reads_go_on_and_say_nothing_of_it() {
+        let gate = refused();
+        assert_eq!(gate.ask(Kind::Read, 5, at(0)).requests, 5);
+        gate.note_look(Signal::Success, Reads { made: 1, rate_limited: false }, at(0));
+        assert!(!gate.state().closed);
+        assert_eq!(gate.ask(Kind::Write, 5, at(59_999)), Grant { requests: 0, wake_at: Some(at(60_000)) });
+        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 1);
+        assert!(matches!(
+            gate.note_post(9, forbidden(), NOTHING_READ, at(60_000)),
+            PostOutcome::OurFault { status: 403, .. }
+        ));
+        assert_eq!(gate.ask(Kind::Write, 5, at(119_999)).requests, 0);
+    }
+
+    #[test]
+    fn a_probe_that_nobody_needed_goes_to_whoever_asks_next() {
+        let gate = refused();
+        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 1);
+        gate.give_back(Kind::Read, 1);
+        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 0, "a read's leave is no probe");
+        gate.give_back(Kind::Write, 1);
+        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 1);
+        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 0);
+    }
+
+    #[test]
+    fn the_probe_after_a_403_costs_a_read_and_its_rate_limit_pauses_reads() {
+        let gate = gate();
+        assert_eq!(gate.ask(Kind::Read, 100, at(0)).requests, 10);
+        gate.note_post(1, forbidden(), Reads { made: 1, rate_limited: false }, at(0));
+        assert_eq!(gate.ask(Kind::Read, 100, at(19)).requests, 0);
+        assert_eq!(gate.ask(Kind::Read, 100, at(20)).requests, 1);
+        gate.note_post(1, forbidden(), Reads { made: 1, rate_limited: true }, at(20));
+        assert_eq!(gate.ask(Kind::Read, 100, at(1_019)).requests, 0);
+        assert_eq!(gate.ask(Kind::Write, 100, at(1_019)).requests, 10, "writes are not paused");
+        assert!(gate.ask(Kind::Read, 100, at(1_100)).requests > 0);
     }
 }

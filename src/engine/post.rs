@@ -43,7 +43,8 @@ impl Cleared {
             return seen(Seen::BodyChanged);
         }
         let expected = Expected { reference: row.reference, amount_minor: row.amount_minor, currency };
-        let outcome = engine.client.create_payment(&row.idempotency_key, body, &expected).await;
-        seen(Seen::Posted(engine.gate.note_post(row.charge_id, outcome, engine.clock.now())))
+        let (client, meter) = engine.client.metered();
+        let outcome = client.create_payment(&row.idempotency_key, body, &expected).await;
+        seen(Seen::Posted(engine.gate.note_post(row.charge_id, outcome, meter.reads(), engine.clock.now())))
     }
 }

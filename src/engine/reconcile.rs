@@ -185,23 +185,23 @@ fn may_lead_to_a_send(seen: &&Observation) -> bool {
 }
 
 async fn look_at(engine: &Engine, payment_id: &str) -> Seen {
-    let outcome = engine.client.payment(payment_id).await;
-    let rate_limited = matches!(outcome, LookOutcome::RateLimited);
-    engine.gate.note_read(outcome.signal(), rate_limited, engine.clock.now());
+    let (client, meter) = engine.client.metered();
+    let outcome = client.payment(payment_id).await;
+    engine.gate.note_look(outcome.signal(), meter.reads(), engine.clock.now());
     Seen::Looked(outcome)
 }
 
-/// Looks up every payment under `reference`, and the witness where one is asked for.
+/// Looks up every payment under `reference`, and the witness where one is asked for. One read was granted for it.
 pub(super) async fn look_up(engine: &Engine, reference: &str, witness: Option<String>) -> Seen {
-    let outcome = engine.client.payments_by_reference(reference).await;
-    let rate_limited = matches!(outcome, LookUpOutcome::RateLimited);
-    engine.gate.note_read(outcome.signal(), rate_limited, engine.clock.now());
+    let (client, meter) = engine.client.metered();
+    let outcome = client.payments_by_reference(reference).await;
     let witness = match witness {
         None => None,
         Some(other) => {
-            let seen = engine.client.payments_by_reference(&other).await;
+            let seen = client.payments_by_reference(&other).await;
             Some(matches!(seen, LookUpOutcome::Listed(list) if !list.is_empty()))
         }
     };
+    engine.gate.note_look(outcome.signal(), meter.reads(), engine.clock.now());
     Seen::LookedUp { outcome, witness }
 }
