@@ -23,6 +23,7 @@ mod gate;
 mod intent;
 mod post;
 mod refusals;
+mod turns;
 
 use std::sync::Arc;
 

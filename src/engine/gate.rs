@@ -2,16 +2,19 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use chrono::TimeDelta;
+
 use crate::clock::Instant;
 use crate::config;
 use crate::engine::refusals::Refusals;
+use crate::engine::turns::Turns;
 use crate::gateway::budget::TokenBucket;
 use crate::gateway::circuit::{Cause, Circuit, Failure, Permit, Signal, State};
 use crate::gateway::meter::Reads;
 use crate::gateway::outcome::PostOutcome;
 
 /// After the gateway said that we ask too much, nothing is sent for so long.
-const PAUSE_AFTER_RATE_LIMIT: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+const PAUSE_AFTER_RATE_LIMIT: TimeDelta = TimeDelta::seconds(1);
 
 /// Budget and circuits of one gateway host.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ struct Inside {
     /// Whether we may pay. Reads go on while we may not, and prove nothing of it.
     payments: Way,
     refusals: Refusals,
+    /// When reads that were not granted may be asked for again.
+    turns: Turns,
 }
 
 /// A circuit, and whose probe it is.
@@ -52,11 +57,39 @@ pub(super) enum Kind {
     Read,
 }
 
-/// What the gate grants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Grant {
-    pub requests: u32,
+/// What the gate grants. What is not used of it goes back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Grant<'a> {
+    gate: &'a Gate,
+    kind: Kind,
+    requests: u32,
+    /// When more may be asked for.
     pub wake_at: Option<Instant>,
+}
+
+impl Grant<'_> {
+    /// So many requests may be made.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Gives back all but so many, before the rest is used.
+    pub fn keep(&mut self, needed: u32) {
+        let unused = self.requests.saturating_sub(needed);
+        self.requests -= unused;
+        self.gate.give_back(self.kind, unused);
+    }
+
+    /// The requests are being made.
+    pub fn used(mut self) {
+        self.requests = 0;
+    }
+}
+
+impl Drop for Grant<'_> {
+    fn drop(&mut self) {
+        self.keep(0);
+    }
 }
 
 impl Gate {
@@ -68,21 +101,23 @@ impl Gate {
             gateway: Way::new(circuit),
             payments: Way::new(circuit),
             refusals: Refusals::default(),
+            turns: Turns::default(),
         }))
     }
 
     /// Up to `wanted` requests of a kind, taken from the budget. While a circuit is open a single request probes now and then; while
     /// that is the gateway's, of whichever kind asks first and has something to send.
-    pub(super) fn ask(&self, kind: Kind, wanted: u32, now: Instant) -> Grant {
+    pub(super) fn ask(&self, kind: Kind, wanted: u32, now: Instant) -> Grant<'_> {
+        let grant = |requests, wake_at| Grant { gate: self, kind, requests, wake_at };
         if wanted == 0 {
-            return Grant { requests: 0, wake_at: None };
+            return grant(0, None);
         }
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let way = inside.way(kind);
         let (wanted, probes) = match way.permit(now) {
             Permit::All => (wanted, false),
             Permit::Probe => (1, true),
-            Permit::None => return Grant { requests: 0, wake_at: way.probe_at() },
+            Permit::None => return grant(0, way.probe_at()),
         };
         let bucket = match kind {
             Kind::Write => &mut inside.writes,
@@ -91,11 +126,28 @@ impl Gate {
         let requests = bucket.take(now, wanted);
         let wake_at = bucket.next_at(now);
         inside.way(kind).spare_probe = probes && requests == 0;
-        Grant { requests, wake_at }
+        grant(requests, wake_at)
     }
 
-    /// Gives back what was granted and not used.
-    pub(super) fn give_back(&self, kind: Kind, unused: u32) {
+    /// How long each of so many reads has to wait that were not granted now.
+    pub(super) fn turns(&self, count: usize, now: Instant) -> Vec<TimeDelta> {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let probe_at = inside.gateway.probe_at();
+        let first = inside.reads.next_at(now).max(probe_at).unwrap_or(now);
+        let rate = inside.reads.rate(now).and_then(|rate| i32::try_from(rate).ok()).unwrap_or(i32::MAX);
+        let pace = TimeDelta::seconds(1) / rate.max(1);
+        (0..count).map(|_| inside.turns.next(now, first, pace) - now).collect()
+    }
+
+    /// When to come round, while reads wait for their turn.
+    pub(super) fn comes_round_at(&self, now: Instant) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).turns.comes_round_at(now)
+    }
+
+    fn give_back(&self, kind: Kind, unused: u32) {
+        if unused == 0 {
+            return;
+        }
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
             Kind::Write => inside.writes.give_back(unused),
@@ -104,7 +156,7 @@ impl Gate {
         // A probe that nobody sent would otherwise hold the circuit until it is taken for lost, and a verb that has nothing to send
         // could take every probe from one that has.
         let way = inside.way(kind);
-        way.spare_probe |= unused > 0 && matches!(way.circuit.state(), State::Probing { .. });
+        way.spare_probe |= matches!(way.circuit.state(), State::Probing { .. });
     }
 
     /// Notes what a look came to, for which one read was granted.
@@ -238,6 +290,13 @@ mod tests {
         )
     }
 
+    fn take(gate: &Gate, kind: Kind, wanted: u32, now: Instant) -> u32 {
+        let grant = gate.ask(kind, wanted, now);
+        let requests = grant.requests();
+        grant.used();
+        requests
+    }
+
     fn forbidden() -> PostOutcome {
         PostOutcome::Rejected { status: 403, error_codes: Vec::new(), request_id: None }
     }
@@ -254,39 +313,60 @@ mod tests {
     #[test]
     fn while_payments_are_refused_reads_go_on_and_say_nothing_of_it() {
         let gate = refused();
-        assert_eq!(gate.ask(Kind::Read, 5, at(0)).requests, 5);
+        assert_eq!(take(&gate, Kind::Read, 5, at(0)), 5);
         gate.note_look(Signal::Success, Reads { made: 1, rate_limited: false }, at(0));
         assert!(!gate.state().closed);
-        assert_eq!(gate.ask(Kind::Write, 5, at(59_999)), Grant { requests: 0, wake_at: Some(at(60_000)) });
-        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 1);
+        let early = gate.ask(Kind::Write, 5, at(59_999));
+        assert_eq!((early.requests(), early.wake_at), (0, Some(at(60_000))));
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);
         assert!(matches!(
             gate.note_post(9, forbidden(), NOTHING_READ, at(60_000)),
             PostOutcome::OurFault { status: 403, .. }
         ));
-        assert_eq!(gate.ask(Kind::Write, 5, at(119_999)).requests, 0);
+        assert_eq!(take(&gate, Kind::Write, 5, at(119_999)), 0);
     }
 
     #[test]
     fn a_probe_that_nobody_needed_goes_to_whoever_asks_next() {
         let gate = refused();
-        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 1);
-        gate.give_back(Kind::Read, 1);
-        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 0, "a read's leave is no probe");
-        gate.give_back(Kind::Write, 1);
-        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 1);
-        assert_eq!(gate.ask(Kind::Write, 5, at(60_000)).requests, 0);
+        let probe = gate.ask(Kind::Write, 5, at(60_000));
+        assert_eq!(probe.requests(), 1);
+        drop(gate.ask(Kind::Read, 1, at(60_000)));
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 0, "a read's leave is no probe");
+        drop(probe);
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 0);
     }
 
     #[test]
     fn the_probe_after_a_403_costs_a_read_and_its_rate_limit_pauses_reads() {
         let gate = gate();
-        assert_eq!(gate.ask(Kind::Read, 100, at(0)).requests, 10);
+        assert_eq!(take(&gate, Kind::Read, 100, at(0)), 10);
         gate.note_post(1, forbidden(), Reads { made: 1, rate_limited: false }, at(0));
-        assert_eq!(gate.ask(Kind::Read, 100, at(19)).requests, 0);
-        assert_eq!(gate.ask(Kind::Read, 100, at(20)).requests, 1);
+        assert_eq!(take(&gate, Kind::Read, 100, at(19)), 0);
+        assert_eq!(take(&gate, Kind::Read, 100, at(20)), 1);
         gate.note_post(1, forbidden(), Reads { made: 1, rate_limited: true }, at(20));
-        assert_eq!(gate.ask(Kind::Read, 100, at(1_019)).requests, 0);
-        assert_eq!(gate.ask(Kind::Write, 100, at(1_019)).requests, 10, "writes are not paused");
-        assert!(gate.ask(Kind::Read, 100, at(1_100)).requests > 0);
+        assert_eq!(take(&gate, Kind::Read, 100, at(1_019)), 0);
+        assert_eq!(take(&gate, Kind::Write, 100, at(1_019)), 10, "writes are not paused");
+        assert!(take(&gate, Kind::Read, 100, at(1_100)) > 0);
+    }
+
+    #[test]
+    fn what_is_not_used_of_a_grant_goes_back() {
+        let gate = gate();
+        let mut grant = gate.ask(Kind::Write, 8, at(0));
+        grant.keep(3);
+        assert_eq!((grant.requests(), take(&gate, Kind::Write, 100, at(0))), (3, 7));
+        drop(grant);
+        assert_eq!(take(&gate, Kind::Write, 100, at(0)), 3);
+    }
+
+    #[test]
+    fn reads_that_are_not_granted_get_turns_as_fast_as_the_budget_brings_them() {
+        let gate = gate();
+        assert_eq!(take(&gate, Kind::Read, 100, at(0)), 10);
+        assert_eq!(gate.turns(3, at(0)), [10, 20, 30].map(TimeDelta::milliseconds));
+        assert_eq!(gate.turns(1, at(0)), [TimeDelta::milliseconds(40)]);
+        assert_eq!(gate.comes_round_at(at(0)), Some(at(40)));
     }
 }

@@ -7,7 +7,7 @@ use dues::clock::{Clock, Instant};
 use dues::engine::round::Round;
 use dues::gateway::payments::Client;
 use dues::gateway::transport::{Exchange, Method, Request, Transport};
-use dues::sandbox::{self, Rule, Script};
+use dues::sandbox::{self, Fault, On as Requests, Rule, Script};
 
 use crate::support::world::{BOTH, On, World, at};
 
@@ -25,6 +25,44 @@ async fn the_second_read_of_a_decline_is_taken_from_the_budget() {
         assert!(world.attempts().await.iter().all(|state| state.ends_with("declined")), "{on:?}");
         assert_eq!(watched.reads().len(), 80, "{on:?}: each payment and its actions");
         assert!(watched.most_in_a_second() <= READS_PER_SECOND + BURST_AND_ONE_OVERDRAWN, "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn look_ups_before_a_send_wait_for_their_turn_and_no_charge_is_lost() {
+    for on in BOTH {
+        let (mut world, watched) = world(on, &[("protocol.look_first", "always")]).await;
+        world.run_until("2026-01-20T01:59:59.9Z").await;
+        step(&mut world, "2026-01-20T02:00:02Z").await;
+        assert!(!world.sandbox.books().payments.is_empty(), "{on:?}: the first turns have come");
+        let waiting = world.lines("SELECT CAST(COUNT(*) AS TEXT) AS line FROM attempts WHERE state = 'created'").await;
+        assert_ne!(waiting, ["0"], "{on:?}: the last have not");
+        step(&mut world, "2026-01-20T02:00:06Z").await;
+        assert_eq!(world.sandbox.books().payments.len(), 40, "{on:?}");
+        assert_eq!(watched.reads().len(), 40, "{on:?}: one look-up each");
+        assert!(watched.most_in_a_second() <= READS_PER_SECOND + BURST_AND_ONE_OVERDRAWN, "{on:?}");
+        let leases = world.lines("SELECT CAST(MAX(lease_epoch) AS TEXT) AS line FROM attempts").await;
+        assert_eq!(leases, ["3"], "{on:?}: put off once, looked up once, sent once");
+        world.run_until("2026-01-21T00:00:00Z").await;
+        assert!(world.attempts().await.iter().all(|state| state.ends_with("captured")), "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_probes_an_open_circuit_where_it_comes_first() {
+    for on in BOTH {
+        let flags = [("protocol.look_first", "always"), ("circuit.failures", "1")];
+        let (mut world, _) = world(on, &flags).await;
+        let down = Rule::fault("down", Fault::ErrorBefore(503)).on(Requests::Any);
+        let down = down.between(at("2026-01-20T00:00:00Z"), at("2026-01-20T04:00:00Z"));
+        world.sandbox.set_script(Script::of([down]));
+        world.run_until("2026-01-20T03:59:00Z").await;
+        assert!(!world.engine.gate.state().closed, "{on:?}");
+        world.run_until("2026-01-20T05:00:00Z").await;
+        assert!(world.engine.gate.state().closed, "{on:?}");
+        assert!(world.attempts().await.iter().all(|state| state.ends_with("captured")), "{on:?}");
         world.assert_books_agree().await;
     }
 }
