@@ -22,6 +22,8 @@ mod desk;
 mod gate;
 mod intent;
 mod post;
+mod refusals;
+mod turns;
 
 use std::sync::Arc;
 

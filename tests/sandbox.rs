@@ -372,6 +372,17 @@ fn more_than_the_granted_requests_are_refused() {
 }
 
 #[test]
+fn a_script_may_forbid_what_is_sent_while_reads_are_answered() {
+    let script = Script::from_toml("[[rule]]\nfault = \"forbidden\"\ntimes = 1").unwrap();
+    let (sandbox, _) = sandbox(script);
+    let refused = pay(&sandbox, "k1", &later("R-1"));
+    assert_eq!((refused.status, refused.body.len()), (403, 0));
+    assert_eq!(get(&sandbox, "/payments?reference=R-1").status, 200);
+    assert!(sandbox.books().payments.is_empty());
+    assert_eq!(pay(&sandbox, "k1", &later("R-1")).status, 202, "a key that was refused is executed again");
+}
+
+#[test]
 fn a_script_error_names_the_rule() {
     for (text, expected) in [
         ("[[rule]]\nname = \"poor\"\noutcom = \"capture\"", "\"poor\""),

@@ -1,12 +1,18 @@
 //! Stories that a billing person can read: dates, acts, and what stands in the books afterwards. Each runs on both databases.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail by panicking")]
+
 mod support;
 
 #[path = "stories/declines.rs"]
 mod declines;
 #[path = "stories/everyday.rs"]
 mod everyday;
+#[path = "stories/looking_first.rs"]
+mod looking_first;
 #[path = "stories/lost_answers.rs"]
 mod lost_answers;
 #[path = "stories/outages.rs"]
 mod outages;
+#[path = "stories/read_budget.rs"]
+mod read_budget;

@@ -1,7 +1,7 @@
 //! `collect`: leases created attempts whose time has come, commits `sending`, posts them, and records the answers.
 
 use crate::engine::flights::Flights;
-use crate::engine::gate::Kind;
+use crate::engine::gate::{Grant, Kind};
 use crate::engine::observation::{Observation, Seen};
 use crate::engine::reconcile::look_up;
 use crate::engine::rules::delta;
@@ -43,7 +43,7 @@ impl Collect {
     /// # Errors
     /// [`EngineError::Store`]: nothing was sent that is not committed, and answers that could not be recorded are kept.
     pub async fn tick(&mut self, launch: bool) -> Result<Tick, EngineError> {
-        let recorded = self.record().await?;
+        let recorded = self.record(launch).await?;
         if !launch {
             return Ok(Tick { done: recorded, ..Tick::default() });
         }
@@ -55,52 +55,42 @@ impl Collect {
         if places < settings.in_flight.get().min(settings.batch.get()) / 2 {
             return Ok(Tick { done: recorded, ..Tick::default() });
         }
-        let grant = engine.gate.ask(Kind::Write, places, engine.clock.now());
-        if grant.requests == 0 {
-            return Ok(Tick { done: recorded, more: false, wake_at: grant.wake_at });
+        let sends = engine.gate.ask(Kind::Write, places, engine.clock.now());
+        let (granted, more_at) = (sends.requests(), sends.wake_at);
+        if granted == 0 {
+            return Ok(Tick { done: recorded, more: false, wake_at: more_at });
         }
-        let (leased, settled) = match self.lease(grant.requests).await {
-            Ok(done) => done,
-            Err(error) => {
-                engine.gate.give_back(Kind::Write, grant.requests);
-                return Err(error);
-            }
-        };
-        engine.gate.give_back(Kind::Write, settled.unused);
+        let (leased, settled) = self.lease(sends).await?;
         self.launch(settled);
-        let full = u32::try_from(leased).is_ok_and(|leased| leased == grant.requests);
+        let full = u32::try_from(leased).is_ok_and(|leased| leased == granted);
+        let turn_at = engine.gate.comes_round_at(engine.clock.now());
         Ok(Tick {
             done: recorded + leased,
-            more: full && grant.wake_at.is_none(),
-            wake_at: grant.wake_at.filter(|_| full),
+            more: full && more_at.is_none(),
+            wake_at: more_at.filter(|_| full).into_iter().chain(turn_at).min(),
         })
     }
 
-    async fn record(&mut self) -> Result<usize, EngineError> {
+    async fn record(&mut self, may_send: bool) -> Result<usize, EngineError> {
         let landed = self.flights.landed();
         let (count, seen) = (landed.len(), landed.iter().flatten().cloned().collect::<Vec<_>>());
         if count == 0 {
             return Ok(0);
         }
-        // A look-up that found nothing clears its attempt to be sent.
-        let wanted = seen.iter().filter(|it| matches!(it.seen, Seen::LookedUp { .. })).count();
+        // A look-up that found nothing clears its attempt to be sent; while stopping it stays created instead.
+        let wanted =
+            if may_send { seen.iter().filter(|it| matches!(it.seen, Seen::LookedUp { .. })).count() } else { 0 };
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let allowance = self.engine.gate.ask(Kind::Write, wanted, self.engine.clock.now()).requests;
-        let settled = match self.engine.settle(&seen, allowance).await {
-            Ok(settled) => settled,
-            Err(error) => {
-                self.engine.gate.give_back(Kind::Write, allowance);
-                return Err(error);
-            }
-        };
+        let engine = self.engine.clone();
+        let sends = engine.gate.ask(Kind::Write, wanted, engine.clock.now());
+        let settled = engine.settle(&seen, sends).await?;
         self.flights.recorded(count);
-        self.engine.gate.give_back(Kind::Write, settled.unused);
         self.launch(settled);
         Ok(count)
     }
 
     /// Claims, leases and clears in one transaction: what needs no look-up is `sending` when it commits.
-    async fn lease(&self, limit: u32) -> Result<(usize, Settled), EngineError> {
+    async fn lease(&self, sends: Grant<'_>) -> Result<(usize, Settled), EngineError> {
         let engine = &self.engine;
         let work = async {
             let mut tx = engine.store.begin("lease to send").await?;
@@ -110,12 +100,12 @@ impl Collect {
                 now,
                 until: now + delta(engine.rules.protocol.lease),
                 charge_id: self.charge_id,
-                limit,
+                limit: sends.requests(),
             };
             let rows = tx.claim_to_send(&lease).await?;
             if rows.is_empty() {
                 tx.commit().await?;
-                return Ok((0, Settled { unused: limit, ..Settled::default() }));
+                return Ok((0, Settled::default()));
             }
             let due: Vec<Observation> = rows
                 .iter()
@@ -126,7 +116,7 @@ impl Collect {
                     seen: Seen::Due,
                 })
                 .collect();
-            let mut settled = engine.settle_within(tx, &due, limit).await?;
+            let mut settled = engine.settle_within(tx, &due, sends).await?;
             // The lease was written with the decision, under the next epoch.
             settled.epochs = rows.iter().map(|row| (row.id, (row.charge_id, row.lease_epoch + 1))).collect();
             Ok((rows.len(), settled))

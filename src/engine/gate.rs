@@ -2,15 +2,21 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use chrono::TimeDelta;
+
 use crate::clock::Instant;
 use crate::config;
+use crate::engine::refusals::Refusals;
+use crate::engine::turns::Turns;
 use crate::gateway::budget::TokenBucket;
-use crate::gateway::circuit::{Circuit, Permit, Signal, State};
+use crate::gateway::circuit::{Cause, Circuit, Failure, Permit, Signal, State};
+use crate::gateway::meter::Reads;
+use crate::gateway::outcome::PostOutcome;
 
 /// After the gateway said that we ask too much, nothing is sent for so long.
-const PAUSE_AFTER_RATE_LIMIT: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+const PAUSE_AFTER_RATE_LIMIT: TimeDelta = TimeDelta::seconds(1);
 
-/// Budget and circuit of one gateway host.
+/// Budget and circuits of one gateway host.
 #[derive(Debug)]
 pub struct Gate(Mutex<Inside>);
 
@@ -18,6 +24,18 @@ pub struct Gate(Mutex<Inside>);
 struct Inside {
     writes: TokenBucket,
     reads: TokenBucket,
+    /// Whether the gateway works, for us.
+    gateway: Way,
+    /// Whether we may pay. Reads go on while we may not, and prove nothing of it.
+    payments: Way,
+    refusals: Refusals,
+    /// When reads that were not granted may be asked for again.
+    turns: Turns,
+}
+
+/// A circuit, and whose probe it is.
+#[derive(Debug)]
+struct Way {
     circuit: Circuit,
     /// The circuit let one request probe, and whoever was given it had nothing to send: the next who asks has it.
     spare_probe: bool,
@@ -39,11 +57,39 @@ pub(super) enum Kind {
     Read,
 }
 
-/// What the gate grants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Grant {
-    pub requests: u32,
+/// What the gate grants. What is not used of it goes back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Grant<'a> {
+    gate: &'a Gate,
+    kind: Kind,
+    requests: u32,
+    /// When more may be asked for.
     pub wake_at: Option<Instant>,
+}
+
+impl Grant<'_> {
+    /// So many requests may be made.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Gives back all but so many, before the rest is used.
+    pub fn keep(&mut self, needed: u32) {
+        let unused = self.requests.saturating_sub(needed);
+        self.requests -= unused;
+        self.gate.give_back(self.kind, unused);
+    }
+
+    /// The requests are being made.
+    pub fn used(mut self) {
+        self.requests = 0;
+    }
+}
+
+impl Drop for Grant<'_> {
+    fn drop(&mut self) {
+        self.keep(0);
+    }
 }
 
 impl Gate {
@@ -52,32 +98,26 @@ impl Gate {
         Gate(Mutex::new(Inside {
             writes: TokenBucket::new(budget.writes_per_second),
             reads: TokenBucket::new(budget.reads_per_second),
-            circuit: Circuit::new(circuit),
-            spare_probe: false,
+            gateway: Way::new(circuit),
+            payments: Way::new(circuit),
+            refusals: Refusals::default(),
+            turns: Turns::default(),
         }))
     }
 
-    /// Up to `wanted` requests of a kind, taken from the budget. While the circuit is open a single request probes now and then,
-    /// of whichever kind asks first and has something to send.
-    pub(super) fn ask(&self, kind: Kind, wanted: u32, now: Instant) -> Grant {
+    /// Up to `wanted` requests of a kind, taken from the budget. While a circuit is open a single request probes now and then; while
+    /// that is the gateway's, of whichever kind asks first and has something to send.
+    pub(super) fn ask(&self, kind: Kind, wanted: u32, now: Instant) -> Grant<'_> {
+        let grant = |requests, wake_at| Grant { gate: self, kind, requests, wake_at };
         if wanted == 0 {
-            return Grant { requests: 0, wake_at: None };
+            return grant(0, None);
         }
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let permit = inside.circuit.allows(now);
-        let spare = std::mem::take(&mut inside.spare_probe) && matches!(inside.circuit.state(), State::Probing { .. });
-        let (wanted, probes) = match permit {
+        let way = inside.way(kind);
+        let (wanted, probes) = match way.permit(now) {
             Permit::All => (wanted, false),
             Permit::Probe => (1, true),
-            Permit::None if spare => (1, true),
-            Permit::None => {
-                let wake_at = match inside.circuit.state() {
-                    State::Closed { .. } => None,
-                    State::Open { probe_at, .. } => Some(*probe_at),
-                    State::Probing { next_probe_at, .. } => Some(*next_probe_at),
-                };
-                return Grant { requests: 0, wake_at };
-            }
+            Permit::None => return grant(0, way.probe_at()),
         };
         let bucket = match kind {
             Kind::Write => &mut inside.writes,
@@ -85,12 +125,29 @@ impl Gate {
         };
         let requests = bucket.take(now, wanted);
         let wake_at = bucket.next_at(now);
-        inside.spare_probe = probes && requests == 0;
-        Grant { requests, wake_at }
+        inside.way(kind).spare_probe = probes && requests == 0;
+        grant(requests, wake_at)
     }
 
-    /// Gives back what was granted and not used.
-    pub(super) fn give_back(&self, kind: Kind, unused: u32) {
+    /// How long each of so many reads has to wait that were not granted now.
+    pub(super) fn turns(&self, count: usize, now: Instant) -> Vec<TimeDelta> {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let probe_at = inside.gateway.probe_at();
+        let first = inside.reads.next_at(now).max(probe_at).unwrap_or(now);
+        let rate = inside.reads.rate(now).and_then(|rate| i32::try_from(rate).ok()).unwrap_or(i32::MAX);
+        let pace = TimeDelta::seconds(1) / rate.max(1);
+        (0..count).map(|_| inside.turns.next(now, first, pace) - now).collect()
+    }
+
+    /// When to come round, while reads wait for their turn.
+    pub(super) fn comes_round_at(&self, now: Instant) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).turns.comes_round_at(now)
+    }
+
+    fn give_back(&self, kind: Kind, unused: u32) {
+        if unused == 0 {
+            return;
+        }
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
             Kind::Write => inside.writes.give_back(unused),
@@ -98,36 +155,218 @@ impl Gate {
         }
         // A probe that nobody sent would otherwise hold the circuit until it is taken for lost, and a verb that has nothing to send
         // could take every probe from one that has.
-        inside.spare_probe |= unused > 0 && matches!(inside.circuit.state(), State::Probing { .. });
+        let way = inside.way(kind);
+        way.spare_probe |= matches!(way.circuit.state(), State::Probing { .. });
     }
 
-    /// Notes what a request of a kind came to.
-    pub(super) fn note(&self, kind: Kind, signal: Signal, rate_limited: bool, now: Instant) {
+    /// Notes what a look came to, for which one read was granted.
+    pub(super) fn note_look(&self, signal: Signal, reads: Reads, now: Instant) {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_closed = matches!(inside.circuit.state(), State::Closed { .. });
-        inside.circuit.note(now, signal);
-        if rate_limited {
-            match kind {
-                Kind::Write => inside.writes.pause_until(now + PAUSE_AFTER_RATE_LIMIT),
-                Kind::Read => inside.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT),
+        let was = inside.cause();
+        inside.gateway.circuit.note(now, signal);
+        inside.spend(1, reads, now);
+        tell(was, inside.cause());
+    }
+
+    /// Notes what the POST of a charge came to, and gives it back as it is to be settled: a 403 that payment after payment gets is
+    /// our fault, although reads are admitted.
+    pub(super) fn note_post(&self, charge_id: i64, outcome: PostOutcome, reads: Reads, now: Instant) -> PostOutcome {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = inside.cause();
+        // The answer itself shows that the gateway works; of the right to pay only a payment or its refusal tells.
+        inside.gateway.circuit.note(now, outcome.signal());
+        if matches!(outcome, PostOutcome::Unsent { pause: true, .. }) {
+            inside.writes.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
+        }
+        inside.spend(0, reads, now);
+        let in_a_row = inside.refusals.hear(charge_id, &outcome);
+        let settled = match outcome {
+            // While payments are held back as refused, one more 403 tells no more of its own payment than those before.
+            PostOutcome::Rejected { status: 403, request_id, .. } if in_a_row || !inside.payments.is_closed() => {
+                inside.payments.circuit.on_failure(now, Failure::OurFault { status: 403 });
+                PostOutcome::OurFault { status: 403, request_id }
             }
-        }
-        let state = inside.circuit.state().clone();
-        match (was_closed, &state) {
-            (true, State::Open { cause, .. }) => tracing::error!(circuit.cause = %cause, "sending pauses"),
-            (false, State::Closed { .. }) => tracing::info!("sending goes on"),
-            _ => {}
-        }
+            PostOutcome::Answered(_) | PostOutcome::AnsweredWrong { .. } => {
+                inside.payments.circuit.on_success(now);
+                outcome
+            }
+            outcome => outcome,
+        };
+        tell(was, inside.cause());
+        settled
     }
 
     /// How it stands.
     pub fn state(&self) -> GateState {
-        let inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match inside.circuit.state() {
-            State::Closed { .. } => GateState { closed: true, cause: None },
-            State::Open { cause, .. } | State::Probing { cause, .. } => {
-                GateState { closed: false, cause: Some(cause.to_string()) }
-            }
+        let cause = self.0.lock().unwrap_or_else(PoisonError::into_inner).cause();
+        GateState { closed: cause.is_none(), cause: cause.map(|cause| cause.to_string()) }
+    }
+}
+
+impl Inside {
+    /// The circuit that decides over requests of a kind.
+    fn way(&mut self, kind: Kind) -> &mut Way {
+        match kind {
+            Kind::Write if self.gateway.is_closed() && !self.payments.is_closed() => &mut self.payments,
+            Kind::Write | Kind::Read => &mut self.gateway,
         }
+    }
+
+    /// Takes from the budget what was read beyond what was granted.
+    fn spend(&mut self, granted: u32, reads: Reads, now: Instant) {
+        self.reads.debit(now, reads.made.saturating_sub(granted));
+        if reads.rate_limited {
+            self.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
+        }
+    }
+
+    /// Why something is held back.
+    fn cause(&self) -> Option<Cause> {
+        self.gateway.cause().or_else(|| self.payments.cause())
+    }
+}
+
+impl Way {
+    fn new(settings: &config::Circuit) -> Way {
+        Way { circuit: Circuit::new(settings), spare_probe: false }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.cause().is_none()
+    }
+
+    fn cause(&self) -> Option<Cause> {
+        match self.circuit.state() {
+            State::Closed { .. } => None,
+            State::Open { cause, .. } | State::Probing { cause, .. } => Some(*cause),
+        }
+    }
+
+    /// What may go now; a spare probe goes to whoever asks.
+    fn permit(&mut self, now: Instant) -> Permit {
+        let permit = self.circuit.allows(now);
+        let spare = std::mem::take(&mut self.spare_probe) && matches!(self.circuit.state(), State::Probing { .. });
+        if permit == Permit::None && spare { Permit::Probe } else { permit }
+    }
+
+    /// When the next request may probe.
+    fn probe_at(&self) -> Option<Instant> {
+        match self.circuit.state() {
+            State::Closed { .. } => None,
+            State::Open { probe_at, .. } => Some(*probe_at),
+            State::Probing { next_probe_at, .. } => Some(*next_probe_at),
+        }
+    }
+}
+
+fn tell(was: Option<Cause>, is: Option<Cause>) {
+    match (was, is) {
+        (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "sending pauses"),
+        (Some(_), None) => tracing::info!("sending goes on"),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::instant_from_micros;
+
+    const NOTHING_READ: Reads = Reads { made: 0, rate_limited: false };
+
+    fn at(millis: i64) -> Instant {
+        instant_from_micros(1_800_000_000_000_000 + millis * 1_000)
+    }
+
+    /// A hundred requests of a kind a second; probes after a minute.
+    fn gate() -> Gate {
+        let (budget, minute) = (NonZeroU32::new(100), Duration::from_mins(1));
+        Gate::new(
+            &config::Budget { writes_per_second: budget, reads_per_second: budget },
+            &config::Circuit { failures: NonZeroU32::MIN, probe_after: minute, probe_after_refusal: minute },
+        )
+    }
+
+    fn take(gate: &Gate, kind: Kind, wanted: u32, now: Instant) -> u32 {
+        let grant = gate.ask(kind, wanted, now);
+        let requests = grant.requests();
+        grant.used();
+        requests
+    }
+
+    fn forbidden() -> PostOutcome {
+        PostOutcome::Rejected { status: 403, error_codes: Vec::new(), request_id: None }
+    }
+
+    /// A gate that holds payments back because three charges were forbidden.
+    fn refused() -> Gate {
+        let gate = gate();
+        let settled = [1, 2, 3].map(|charge_id| gate.note_post(charge_id, forbidden(), NOTHING_READ, at(0)));
+        assert!(matches!(settled[1], PostOutcome::Rejected { .. }));
+        assert!(matches!(settled[2], PostOutcome::OurFault { status: 403, .. }));
+        gate
+    }
+
+    #[test]
+    fn while_payments_are_refused_reads_go_on_and_say_nothing_of_it() {
+        let gate = refused();
+        assert_eq!(take(&gate, Kind::Read, 5, at(0)), 5);
+        gate.note_look(Signal::Success, Reads { made: 1, rate_limited: false }, at(0));
+        assert!(!gate.state().closed);
+        let early = gate.ask(Kind::Write, 5, at(59_999));
+        assert_eq!((early.requests(), early.wake_at), (0, Some(at(60_000))));
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);
+        assert!(matches!(
+            gate.note_post(9, forbidden(), NOTHING_READ, at(60_000)),
+            PostOutcome::OurFault { status: 403, .. }
+        ));
+        assert_eq!(take(&gate, Kind::Write, 5, at(119_999)), 0);
+    }
+
+    #[test]
+    fn a_probe_that_nobody_needed_goes_to_whoever_asks_next() {
+        let gate = refused();
+        let probe = gate.ask(Kind::Write, 5, at(60_000));
+        assert_eq!(probe.requests(), 1);
+        drop(gate.ask(Kind::Read, 1, at(60_000)));
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 0, "a read's leave is no probe");
+        drop(probe);
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 0);
+    }
+
+    #[test]
+    fn the_probe_after_a_403_costs_a_read_and_its_rate_limit_pauses_reads() {
+        let gate = gate();
+        assert_eq!(take(&gate, Kind::Read, 100, at(0)), 10);
+        gate.note_post(1, forbidden(), Reads { made: 1, rate_limited: false }, at(0));
+        assert_eq!(take(&gate, Kind::Read, 100, at(19)), 0);
+        assert_eq!(take(&gate, Kind::Read, 100, at(20)), 1);
+        gate.note_post(1, forbidden(), Reads { made: 1, rate_limited: true }, at(20));
+        assert_eq!(take(&gate, Kind::Read, 100, at(1_019)), 0);
+        assert_eq!(take(&gate, Kind::Write, 100, at(1_019)), 10, "writes are not paused");
+        assert!(take(&gate, Kind::Read, 100, at(1_100)) > 0);
+    }
+
+    #[test]
+    fn what_is_not_used_of_a_grant_goes_back() {
+        let gate = gate();
+        let mut grant = gate.ask(Kind::Write, 8, at(0));
+        grant.keep(3);
+        assert_eq!((grant.requests(), take(&gate, Kind::Write, 100, at(0))), (3, 7));
+        drop(grant);
+        assert_eq!(take(&gate, Kind::Write, 100, at(0)), 3);
+    }
+
+    #[test]
+    fn reads_that_are_not_granted_get_turns_as_fast_as_the_budget_brings_them() {
+        let gate = gate();
+        assert_eq!(take(&gate, Kind::Read, 100, at(0)), 10);
+        assert_eq!(gate.turns(3, at(0)), [10, 20, 30].map(TimeDelta::milliseconds));
+        assert_eq!(gate.turns(1, at(0)), [TimeDelta::milliseconds(40)]);
+        assert_eq!(gate.comes_round_at(at(0)), Some(at(40)));
     }
 }

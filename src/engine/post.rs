@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::domain::money::Currency;
 use crate::engine::Engine;
-use crate::engine::gate::Kind;
 use crate::engine::observation::{Observation, Seen};
-use crate::gateway::outcome::{Expected, PostOutcome};
+use crate::gateway::outcome::Expected;
 use crate::gateway::payments::{Customer, FrozenBody, digest};
 use crate::store::attempts::SendableRow;
 
@@ -44,14 +43,8 @@ impl Cleared {
             return seen(Seen::BodyChanged);
         }
         let expected = Expected { reference: row.reference, amount_minor: row.amount_minor, currency };
-        let outcome = engine.client.create_payment(&row.idempotency_key, body, &expected).await;
-        let rate_limited = matches!(outcome, PostOutcome::Unsent { pause: true, .. });
-        engine.gate.note(Kind::Write, outcome.signal(), rate_limited, engine.clock.now());
-        Some(Observation {
-            attempt_id: row.id,
-            charge_id: row.charge_id,
-            epoch: row.lease_epoch,
-            seen: Seen::Posted(outcome),
-        })
+        let (client, meter) = engine.client.metered();
+        let outcome = client.create_payment(&row.idempotency_key, body, &expected).await;
+        seen(Seen::Posted(engine.gate.note_post(row.charge_id, outcome, meter.reads(), engine.clock.now())))
     }
 }

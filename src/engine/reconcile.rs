@@ -65,20 +65,16 @@ impl Reconcile {
         if places < settings.in_flight.get().min(settings.batch.get()) / 2 {
             return Ok(Tick { done: recorded, ..Tick::default() });
         }
-        let grant = engine.gate.ask(Kind::Read, places, engine.clock.now());
-        if grant.requests == 0 {
-            return Ok(Tick { done: recorded, more: false, wake_at: grant.wake_at });
+        let mut grant = engine.gate.ask(Kind::Read, places, engine.clock.now());
+        let (granted, more_at) = (grant.requests(), grant.wake_at);
+        if granted == 0 {
+            return Ok(Tick { done: recorded, more: false, wake_at: more_at });
         }
-        let looks = match self.lease(grant.requests).await {
-            Ok(looks) => looks,
-            Err(error) => {
-                engine.gate.give_back(Kind::Read, grant.requests);
-                return Err(error);
-            }
-        };
+        let looks = self.lease(granted).await?;
         let leased = looks.len();
         let used = u32::try_from(leased).unwrap_or(u32::MAX);
-        engine.gate.give_back(Kind::Read, grant.requests.saturating_sub(used));
+        grant.keep(used);
+        grant.used();
         for (row, look) in looks {
             let engine = self.engine.clone();
             self.flights.launch(async move {
@@ -89,12 +85,8 @@ impl Reconcile {
                 Some(Observation { attempt_id: row.id, charge_id: row.charge_id, epoch: row.lease_epoch, seen })
             });
         }
-        let full = used == grant.requests;
-        Ok(Tick {
-            done: recorded + leased,
-            more: full && grant.wake_at.is_none(),
-            wake_at: grant.wake_at.filter(|_| full),
-        })
+        let full = used == granted;
+        Ok(Tick { done: recorded + leased, more: full && more_at.is_none(), wake_at: more_at.filter(|_| full) })
     }
 
     async fn record(&mut self, may_send: bool) -> Result<usize, EngineError> {
@@ -110,16 +102,10 @@ impl Reconcile {
         } else {
             0
         };
-        let allowance = self.engine.gate.ask(Kind::Write, wanted, self.engine.clock.now()).requests;
-        let settled = match self.engine.settle(&seen, allowance).await {
-            Ok(settled) => settled,
-            Err(error) => {
-                self.engine.gate.give_back(Kind::Write, allowance);
-                return Err(error);
-            }
-        };
+        let engine = self.engine.clone();
+        let sends = engine.gate.ask(Kind::Write, wanted, engine.clock.now());
+        let settled = engine.settle(&seen, sends).await?;
         self.flights.recorded(count);
-        self.engine.gate.give_back(Kind::Write, settled.unused);
         let Settled { cleared, .. } = settled;
         for cleared in cleared {
             self.flights.launch(cleared.post(self.engine.clone()));
@@ -185,23 +171,23 @@ fn may_lead_to_a_send(seen: &&Observation) -> bool {
 }
 
 async fn look_at(engine: &Engine, payment_id: &str) -> Seen {
-    let outcome = engine.client.payment(payment_id).await;
-    let rate_limited = matches!(outcome, LookOutcome::RateLimited);
-    engine.gate.note(Kind::Read, outcome.signal(), rate_limited, engine.clock.now());
+    let (client, meter) = engine.client.metered();
+    let outcome = client.payment(payment_id).await;
+    engine.gate.note_look(outcome.signal(), meter.reads(), engine.clock.now());
     Seen::Looked(outcome)
 }
 
-/// Looks up every payment under `reference`, and the witness where one is asked for.
+/// Looks up every payment under `reference`, and the witness where one is asked for. One read was granted for it.
 pub(super) async fn look_up(engine: &Engine, reference: &str, witness: Option<String>) -> Seen {
-    let outcome = engine.client.payments_by_reference(reference).await;
-    let rate_limited = matches!(outcome, LookUpOutcome::RateLimited);
-    engine.gate.note(Kind::Read, outcome.signal(), rate_limited, engine.clock.now());
+    let (client, meter) = engine.client.metered();
+    let outcome = client.payments_by_reference(reference).await;
     let witness = match witness {
         None => None,
         Some(other) => {
-            let seen = engine.client.payments_by_reference(&other).await;
+            let seen = client.payments_by_reference(&other).await;
             Some(matches!(seen, LookUpOutcome::Listed(list) if !list.is_empty()))
         }
     };
+    engine.gate.note_look(outcome.signal(), meter.reads(), engine.clock.now());
     Seen::LookedUp { outcome, witness }
 }

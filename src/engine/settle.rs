@@ -3,18 +3,22 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
+
+use crate::clock::Instant;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
 use crate::engine::books::{Books, Decided, Unreadable};
 use crate::engine::decide::decide;
 use crate::engine::desk::Context;
+use crate::engine::gate::{Grant, Kind};
 use crate::engine::observation::Observation;
 use crate::engine::post::Cleared;
 use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError};
 use crate::store::attempts::SendableRow;
-use crate::store::reviews::NewReview;
-use crate::store::reviews::OpenedRow;
+use crate::store::changes::Changes;
+use crate::store::reviews::{NewReview, OpenedRow};
 use crate::store::situations::SituationRow;
 use crate::store::{StoreError, Tx};
 
@@ -23,22 +27,20 @@ use crate::store::{StoreError, Tx};
 pub(super) struct Settled {
     /// Attempts whose `sending` is committed.
     pub cleared: Vec<Cleared>,
-    /// Attempts that must be looked up before they may be sent, with their references.
+    /// Attempts that must be looked up before they may be sent, and for which a read was granted, with their references.
     pub look_first: Vec<(i64, String)>,
     /// Charge and fencing token of the rows that were leased in the same transaction.
     pub epochs: BTreeMap<i64, (i64, i64)>,
-    /// Sends granted and not used.
-    pub unused: u32,
 }
 
 impl Engine {
-    /// Settles `observations` in one transaction; at most `allowance` attempts are cleared to be sent on the way.
-    pub(super) async fn settle(&self, observations: &[Observation], allowance: u32) -> Result<Settled, EngineError> {
+    /// Settles `observations` in one transaction; at most as many attempts are cleared to be sent on the way as `sends` grants.
+    pub(super) async fn settle(&self, observations: &[Observation], sends: Grant<'_>) -> Result<Settled, EngineError> {
         if observations.is_empty() {
-            return Ok(Settled { unused: allowance, ..Settled::default() });
+            return Ok(Settled::default());
         }
         let tx = self.store.begin("settle").await.map_err(EngineError::of("settle"))?;
-        self.settle_within(tx, observations, allowance).await.map_err(EngineError::of("settle"))
+        self.settle_within(tx, observations, sends).await.map_err(EngineError::of("settle"))
     }
 
     /// The same in a transaction that has done something already, such as leasing the rows that are observed.
@@ -46,17 +48,19 @@ impl Engine {
         &self,
         mut tx: Tx,
         observations: &[Observation],
-        allowance: u32,
+        mut sends: Grant<'_>,
     ) -> Result<Settled, StoreError> {
         let now = tx.now().await?;
         let mut charge_ids: Vec<i64> = observations.iter().map(|it| it.charge_id).collect();
         charge_ids.sort_unstable();
         charge_ids.dedup();
         let rows = tx.situations(charge_ids).await?;
-        let mut context = Context { rules: &self.rules, now, allowance, chance: &self.chance };
-        let Decided { changes, cleared, look_first, warnings, unreadable } =
+        let mut context = Context { rules: &self.rules, now, allowance: sends.requests(), chance: &self.chance };
+        let Decided { mut changes, cleared, mut look_first, warnings, unreadable } =
             decide_all(rows, observations, &mut context);
-        let unused = context.allowance;
+        // Given back before a read is asked for: where it was granted as the circuit's probe, the look-up is that probe.
+        sends.keep(sends.requests().saturating_sub(context.allowance));
+        let looks = self.grant_looks(&mut look_first, &mut changes, now);
         let looks_soon =
             changes.attempts.iter().any(|it| it.state.is_on_the_wire() && it.next_at.is_some_and(|at| at <= now));
         // An attempt that nobody can decide about would be the longest due at every tick, and a batch of them starve the others.
@@ -68,6 +72,8 @@ impl Engine {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
+        sends.used();
+        looks.used();
         if looks_soon {
             self.bells.reconcile.notify_one();
         }
@@ -77,8 +83,29 @@ impl Engine {
             cleared: sendables.into_iter().map(clear).collect(),
             look_first: references.into_iter().map(|row| (row.id, row.reference)).collect(),
             epochs: BTreeMap::new(),
-            unused,
         })
+    }
+
+    /// A read for each that must be looked up first. Those for which there is none now are taken out: they stay created, and come
+    /// back when there should be one.
+    fn grant_looks(&self, look_first: &mut Vec<i64>, changes: &mut Changes, now: Instant) -> Grant<'_> {
+        let clock_now = self.clock.now();
+        let wanted = u32::try_from(look_first.len()).unwrap_or(u32::MAX);
+        let looks = self.gate.ask(Kind::Read, wanted, clock_now);
+        let granted = usize::try_from(looks.requests()).unwrap_or(usize::MAX).min(look_first.len());
+        let put_off = look_first.split_off(granted);
+        if put_off.is_empty() {
+            return looks;
+        }
+        let waits = self.gate.turns(put_off.len(), clock_now);
+        let waits: BTreeMap<i64, TimeDelta> = put_off.into_iter().zip(waits).collect();
+        for attempt in &mut changes.attempts {
+            if let Some(wait) = waits.get(&attempt.id) {
+                attempt.next_at = Some(now + *wait);
+                attempt.lease_until = now;
+            }
+        }
+        looks
     }
 }
 

@@ -8,16 +8,19 @@ use chrono::TimeDelta;
 use crate::clock::Instant;
 
 /// One token is this many parts; at a rate of one a second a microsecond brings one part.
-const TOKEN: u64 = 1_000_000;
+const TOKEN: i64 = 1_000_000;
 /// After a pause the rate grows back in so many steps, one a second.
 const STEPS_BACK: u32 = 20;
+/// It is overdrawn by no more than so many seconds bring at the whole rate.
+const MOST_OVERDRAFT_SECONDS: i64 = 60;
 
-/// A budget of requests. Its burst is a tenth of a second's worth, at least one.
+/// A budget of requests. Its burst is a tenth of a second's worth, at least one. It may be overdrawn by what was asked without being
+/// granted first; then nothing goes until that is made good.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
     limit: Option<NonZeroU32>,
     rate: u32,
-    parts: u64,
+    parts: i64,
     seen_at: Option<Instant>,
     paused_until: Option<Instant>,
     grows_from: Option<Instant>,
@@ -49,15 +52,24 @@ impl TokenBucket {
         *self = self.refilled(now);
         let granted = wanted.min(self.tokens(now));
         if self.limit.is_some() {
-            self.parts = self.parts.saturating_sub(u64::from(granted) * TOKEN);
+            self.parts = self.parts.saturating_sub(i64::from(granted) * TOKEN);
         }
         self.granted_since_pause |= granted > 0;
         granted
     }
 
+    /// Takes tokens for requests that were made already, whether they are there or not.
+    pub fn debit(&mut self, now: Instant, made: u32) {
+        *self = self.refilled(now);
+        if let Some(limit) = self.limit {
+            let least = -i64::from(limit.get()) * MOST_OVERDRAFT_SECONDS * TOKEN;
+            self.parts = self.parts.saturating_sub(i64::from(made) * TOKEN).max(least);
+        }
+    }
+
     /// Gives back tokens that were taken and not used.
     pub fn give_back(&mut self, unused: u32) {
-        self.parts = self.parts.saturating_add(u64::from(unused) * TOKEN).min(burst(self.rate) * TOKEN);
+        self.parts = self.parts.saturating_add(i64::from(unused) * TOKEN).min(burst(self.rate) * TOKEN);
     }
 
     /// When at least one token will be there; none where one is there now.
@@ -68,7 +80,7 @@ impl TokenBucket {
         }
         let resumes_at = bucket.paused_until.unwrap_or(now).max(now);
         let missing = match bucket.limit {
-            Some(_) => TOKEN.saturating_sub(bucket.parts),
+            Some(_) => u64::try_from(TOKEN.saturating_sub(bucket.parts)).unwrap_or(0),
             None => 0,
         };
         let wait_micros = missing.div_ceil(u64::from(bucket.rate.max(1)));
@@ -98,7 +110,7 @@ impl TokenBucket {
             return 0;
         }
         match self.limit {
-            Some(_) => u32::try_from(self.parts / TOKEN).unwrap_or(u32::MAX),
+            Some(_) => u32::try_from((self.parts / TOKEN).max(0)).unwrap_or(u32::MAX),
             None => u32::MAX,
         }
     }
@@ -116,8 +128,8 @@ impl TokenBucket {
             return bucket;
         }
         bucket.grow(now);
-        let micros = elapsed.num_microseconds().and_then(|micros| u64::try_from(micros).ok()).unwrap_or(u64::MAX);
-        let brought = micros.saturating_mul(u64::from(bucket.rate));
+        let micros = elapsed.num_microseconds().unwrap_or(i64::MAX);
+        let brought = micros.saturating_mul(i64::from(bucket.rate));
         bucket.parts = bucket.parts.saturating_add(brought).min(burst(bucket.rate) * TOKEN);
         bucket
     }
@@ -134,8 +146,8 @@ impl TokenBucket {
     }
 }
 
-fn burst(rate: u32) -> u64 {
-    u64::from((rate / 10).max(1))
+fn burst(rate: u32) -> i64 {
+    i64::from((rate / 10).max(1))
 }
 
 #[cfg(test)]
@@ -230,5 +242,45 @@ mod tests {
         assert_eq!(bucket.available(at(0)), 4);
         bucket.give_back(u32::MAX);
         assert_eq!(bucket.available(at(0)), 5);
+    }
+
+    #[test]
+    fn what_was_asked_without_a_grant_is_made_good_before_anything_goes() {
+        let mut bucket = bucket(100);
+        bucket.debit(at(0), 4);
+        assert_eq!(bucket.available(at(0)), 6);
+        bucket.debit(at(0), 26);
+        assert_eq!((bucket.available(at(0)), bucket.take(at(0), 5)), (0, 0));
+        assert_eq!(bucket.take(at(200), 5), 0);
+        assert_eq!(bucket.next_at(at(200)), Some(at(210)));
+        assert_eq!(bucket.take(at(210), 5), 1);
+        let granted: u32 = (211..=1_210).map(|millis| bucket.take(at(millis), 1_000)).sum();
+        assert_eq!(granted, 100);
+    }
+
+    #[test]
+    fn an_overdraft_is_made_good_within_a_minute() {
+        for per_second in [1, 90, u32::MAX] {
+            let mut bucket = bucket(per_second);
+            for _ in 0..1_000 {
+                bucket.debit(at(0), u32::MAX);
+            }
+            let next_at = bucket.next_at(at(0)).unwrap();
+            assert!(at(60_000) < next_at && next_at <= at(61_000), "{per_second}: {next_at}");
+            assert_eq!((bucket.available(at(59_999)), bucket.available(next_at) > 0), (0, true), "{per_second}");
+            assert_eq!(bucket.available(Instant::MAX_UTC), full(per_second), "{per_second}");
+        }
+    }
+
+    /// What a full bucket holds.
+    fn full(per_second: u32) -> u32 {
+        bucket(per_second).available(at(0))
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_overdrawn() {
+        let mut bucket = TokenBucket::new(None);
+        bucket.debit(at(0), 1_000);
+        assert_eq!(bucket.take(at(0), 3), 3);
     }
 }

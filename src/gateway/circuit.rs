@@ -51,7 +51,7 @@ pub enum Cause {
         /// So many in a row.
         failures: u32,
     },
-    /// 401 or 403 for every request.
+    /// 401 or 403, and not for one payment alone.
     OurFault {
         /// Which of them.
         status: u16,
@@ -193,7 +193,7 @@ impl fmt::Display for Cause {
             ),
             Cause::OurFault { status } => write!(
                 f,
-                "the gateway refuses every request ({status}); check the key's permissions, the processing channel and the \
+                "the gateway refuses our requests ({status}); check the key's permissions, the processing channel and the \
                  account's allowed addresses"
             ),
         }

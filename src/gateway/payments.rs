@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::listing::{self, Listing, PAGE_SIZE};
+use super::meter::Meter;
 use super::outcome::{self, LookOutcome, LookUpOutcome, PostOutcome, Read, Reason};
 use super::payment::{DeclineCode, Expected, PaymentStatus, decline_code, is_id};
 use super::transport::{Lost, Method, Reply, Request, Transport};
@@ -32,6 +33,15 @@ impl Client {
     /// A client with the account's secret key.
     pub fn new(transport: Arc<dyn Transport>, secret_key: &SecretString) -> Client {
         Client { transport, authorization: format!("Bearer {}", secret_key.expose_secret()).into() }
+    }
+
+    /// The same client for one question, and the meter that counts its reads.
+    pub fn metered(&self) -> (Client, Arc<Meter>) {
+        let meter = Arc::new(Meter::over(Arc::clone(&self.transport)));
+        (
+            Client { transport: Arc::clone(&meter) as Arc<dyn Transport>, authorization: self.authorization.clone() },
+            meter,
+        )
     }
 
     /// Sends one payment, once. `key` is the attempt's idempotency key, `body` what [`FrozenBody::with_customer`] gave.

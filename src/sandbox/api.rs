@@ -53,6 +53,7 @@ pub(super) fn answer(
     let key = request.idempotency_key.filter(|_| request.method == Method::Post);
     match fault {
         Some(Fault::Unauthorised) => return Answer::empty(401),
+        Some(Fault::Forbidden) => return Answer::empty(403),
         Some(Fault::RateLimited) => return Refusal::too_many("too_many_requests").answer(request_id),
         _ => {}
     }
@@ -207,7 +208,12 @@ fn spoilt(answer: Answer, fault: Option<Fault>) -> Answer {
         Some(Fault::Huge) => Answer { body: vec![b' '; HUGE_BYTES], ..answer },
         // These were answered before anything was done, or changed what was shown.
         Some(
-            Fault::LostRequest | Fault::ErrorBefore(_) | Fault::Unauthorised | Fault::RateLimited | Fault::Status(_),
+            Fault::LostRequest
+            | Fault::ErrorBefore(_)
+            | Fault::Unauthorised
+            | Fault::Forbidden
+            | Fault::RateLimited
+            | Fault::Status(_),
         )
         | None => answer,
     }

@@ -133,6 +133,8 @@ pub enum Fault {
     Status(String),
     /// 401, as after a change of the key.
     Unauthorised,
+    /// 403 without a body, as where this may not be done with our key.
+    Forbidden,
     /// 429, as over the rate limit.
     RateLimited,
 }

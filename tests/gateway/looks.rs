@@ -1,6 +1,7 @@
 //! What a look at one payment proves.
 
 use dues::gateway::circuit::Signal;
+use dues::gateway::meter::Reads;
 use dues::gateway::outcome::{Expected, LookOutcome, Payment, PaymentStatus, Reason, differences};
 use dues::gateway::payments::Codes;
 use serde_json::{Value, json};
@@ -80,6 +81,15 @@ async fn a_declined_payment_bears_the_code_of_its_newest_declined_charge() {
     assert_eq!(payment.response_summary.as_deref(), Some("Insufficient Funds"));
     assert_eq!(payment.partner_code.as_deref(), Some("USER_BALANCE_NOT_ENOUGH"));
     assert!(!payment.code_unread);
+}
+
+#[tokio::test]
+async fn a_meter_counts_every_read_of_one_question() {
+    let server = Server::start(vec![Answer::json(200, &declined()), Answer::Whole(429, String::new())]).await;
+    let (client, meter) = server.client().metered();
+    assert_eq!(meter.reads(), Reads { made: 0, rate_limited: false });
+    assert!(matches!(client.payment("pay_1").await, LookOutcome::Seen(_)));
+    assert_eq!(meter.reads(), Reads { made: 2, rate_limited: true });
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! The gateway's trouble is not the customer's: refused keys, rate limits, server errors. Nothing is burnt, and all of it is collected
 //! afterwards.
 
-use dues::sandbox::{Fault, On, Rule, Script};
+use std::time::Duration;
+
+use dues::sandbox::{Effect, Fault, On, Rule, Script};
 
 use crate::support::world::{BOTH, World, at};
 
@@ -42,6 +44,63 @@ async fn a_key_refused_while_payments_are_pending_loses_none_of_them() {
         world.sandbox.set_unauthorised(false);
         world.run_until("2026-01-20T09:00:00Z").await;
         assert_eq!(world.attempts().await, ["ORD-1/0/1 captured"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_right_to_charge_sends_two_charges_to_a_person_and_holds_back_all_others() {
+    for on in BOTH {
+        let flags = [("plans.weekly.billing_hour", "11")];
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+        let slow = Rule::new("slow", Effect::Settle { outcome: None, after: Some(Duration::from_hours(3)) });
+        let forbidden = Rule::fault("no right to charge", Fault::Forbidden);
+        world.sandbox.set_script(Script::of([
+            slow.for_customer("ord-0@example.com"),
+            forbidden.between(at("2026-01-20T02:30:00Z"), at("2026-01-20T08:00:00Z")),
+        ]));
+        world.hand_over("ORD-0", "monthly", "2026-01-20", None).await;
+        for reference in ["ORD-1", "ORD-2", "ORD-3", "ORD-4", "ORD-5"] {
+            world.hand_over(reference, "weekly", "2026-01-20", None).await;
+        }
+        world.run_until("2026-01-20T07:59:00Z").await;
+
+        let mut states = world.attempts().await;
+        assert_eq!(states.remove(0), "ORD-0/0/1 captured", "{on:?}: reads go on");
+        let rejected = states.iter().filter(|state| state.ends_with("rejected")).count();
+        let waiting = states.iter().filter(|state| state.ends_with("created")).count();
+        assert_eq!((rejected, waiting), (2, 3), "{on:?} {states:?}");
+        assert_eq!(world.reviews().await, ["rejected", "rejected"], "{on:?}");
+        let sends = "SELECT CAST(SUM(sends) AS TEXT) AS line FROM attempts WHERE state = 'created'";
+        assert_eq!(world.lines(sends).await, ["0"], "{on:?}: every send is given back");
+        let state = world.engine.gate.state();
+        assert!(!state.closed && state.cause.unwrap().contains("refuses our requests (403)"), "{on:?}");
+        let sent: u32 = world.sandbox.books().key_sends.values().sum();
+        assert!(sent < 1 + 5 + 35, "{on:?}: one probe in ten minutes, not {sent} sends");
+
+        world.run_until("2026-01-20T10:00:00Z").await;
+        let captured = world.attempts().await.iter().filter(|state| state.ends_with("captured")).count();
+        assert_eq!(captured, 4, "{on:?}");
+        assert!(world.engine.gate.state().closed, "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_alone_is_forbidden_holds_back_no_other() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        let forbidden = Rule::fault("this one", Fault::Forbidden).for_customer("ord-2@example.com");
+        world.sandbox.set_script(Script::of([forbidden]));
+        for reference in ["ORD-1", "ORD-2", "ORD-3"] {
+            world.hand_over(reference, "daily", "2026-01-20", None).await;
+        }
+        world.run_until("2026-01-23T12:00:00Z").await;
+        let states = world.attempts().await;
+        let rejected = states.iter().filter(|state| state.ends_with("rejected")).count();
+        let captured = states.iter().filter(|state| state.ends_with("captured")).count();
+        assert_eq!((rejected, captured), (4, 8), "{on:?} {states:?}");
+        assert!(world.engine.gate.state().closed, "{on:?}");
         world.assert_books_agree().await;
     }
 }

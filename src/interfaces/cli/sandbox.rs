@@ -24,7 +24,7 @@ use crate::sandbox::{Sandbox, Script, Settings};
     A rule of a script says who gets which outcome, delay or fault:\n\n  \
     [[rule]]\n  name = \"empty wallet\"\n  source = \"src_...\"      # or customer, reference_prefix, amount_minor, subscription\n  \
     outcome = \"decline\"     # or capture, cancel, expire, pending\n  code = \"20051\"\n  times = 2               # the first two payments only\n\n  \
-    [[rule]]\n  name = \"lost answers\"\n  fault = \"lost_response\" # or lost_request, error_before, error_after, slow, ...\n  \
+    [[rule]]\n  name = \"lost answers\"\n  fault = \"lost_response\" # or lost_request, error_before, error_after, forbidden, slow, ...\n  \
     per_mille = 10\n\n\
     Examples:\n  dues sandbox\n  dues sandbox --script rules.toml --seed 7 --settle-after 2s\n  \
     dues sandbox --listen 127.0.0.1:0 --json   one line of JSON with the url\n\n\

@@ -98,6 +98,7 @@ enum FaultText {
     Huge,
     Status,
     Unauthorised,
+    Forbidden,
     RateLimited,
 }
 
@@ -216,6 +217,7 @@ fn read_fault(fault: FaultText, text: &RuleText) -> Result<Fault, String> {
             Fault::Status(text.shown.clone().ok_or("fault = \"status\" needs `shown`, the status to show")?)
         }
         FaultText::Unauthorised => Fault::Unauthorised,
+        FaultText::Forbidden => Fault::Forbidden,
         FaultText::RateLimited => Fault::RateLimited,
     })
 }
