@@ -302,18 +302,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn taken_references(&self, references: &[&str]) -> Result<BTreeSet<String>, StoreError> {
-        let mut rows = Rows::new(&["reference"], "t");
-        for reference in references {
-            rows.push(cells![*reference]);
-        }
-        let found: Vec<ReferenceRow> = self
-            .read(
-                Statement::new("SELECT s.reference FROM subscriptions s JOIN {v} ON s.reference = v.reference")
-                    .rows("v", rows),
-            )
-            .await?;
+        let found: Vec<ReferenceRow> = self.read(taken(references)).await?;
         Ok(found.into_iter().map(|row| row.reference).collect())
     }
+}
+
+impl Tx {
+    /// Which of these references are taken.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn taken_references(&mut self, references: &[&str]) -> Result<BTreeSet<String>, StoreError> {
+        if references.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let found: Vec<ReferenceRow> = self.all(taken(references)).await?;
+        Ok(found.into_iter().map(|row| row.reference).collect())
+    }
+}
+
+fn taken(references: &[&str]) -> Statement {
+    let mut rows = Rows::new(&["reference"], "t");
+    for reference in references {
+        rows.push(cells![*reference]);
+    }
+    Statement::new("SELECT s.reference FROM subscriptions s JOIN {v} ON s.reference = v.reference").rows("v", rows)
 }
 
 fn schedule(id: i64, rows: Vec<SegmentRow>) -> Result<StoredSchedule, StoreError> {
