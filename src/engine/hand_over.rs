@@ -17,6 +17,7 @@ use crate::engine::{Engine, EngineError};
 use crate::store::customers::NewCustomer;
 use crate::store::journal::Entry;
 use crate::store::plans::StoredPlan;
+use crate::store::sources::KnownSource;
 use crate::store::subscriptions::NewSubscription;
 use crate::store::{Store, StoreError};
 
@@ -62,12 +63,45 @@ pub enum Refusal {
         /// Where periods are counted from.
         anchor_on: NaiveDate,
     },
+    /// Nothing can be charged to the source.
+    #[error("source_id is {state} in the books and cannot be charged: {}", uncharged(*state))]
+    Source {
+        /// Where the source stands.
+        state: SourceState,
+    },
     /// Too far back.
     #[error("more than {MOST_PERIODS_BEGUN} periods have begun since anchor_on {anchor_on}: give next_charge_on")]
     TooFarBack {
         /// Where periods are counted from.
         anchor_on: NaiveDate,
     },
+}
+
+/// What to do about a source that cannot be charged.
+fn uncharged(state: SourceState) -> &'static str {
+    match state {
+        SourceState::Revoked => "ask the customer for a new authorisation",
+        SourceState::Failed => "its first payment was never captured, ask the customer to approve anew",
+        SourceState::Provisional => "its first payment is not captured yet, import the row again once it is",
+        SourceState::Active => "it is ready, import the row again",
+    }
+}
+
+/// Whether a source that the books know may be charged.
+fn chargeable(state: SourceState) -> Result<(), Refusal> {
+    match state {
+        SourceState::Active => Ok(()),
+        SourceState::Provisional | SourceState::Revoked | SourceState::Failed => Err(Refusal::Source { state }),
+    }
+}
+
+/// What became of a set. Whatever stands in neither was there already.
+#[derive(Debug, Default)]
+pub struct HandedOver {
+    /// The references that were entered.
+    pub entered: BTreeSet<String>,
+    /// Why others were not, by reference.
+    pub refused: BTreeMap<String, Refusal>,
 }
 
 /// What the catch-up rule makes of the periods that have begun already.
@@ -144,6 +178,18 @@ impl Rehearsal {
         accept(hand_over, plan, &self.catch_up, now)
     }
 
+    /// Why the books would refuse some of a set, by reference: what [`Engine::hand_over`] finds when it enters them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn refused(&self, set: &[Acceptable], store: &Store) -> Result<BTreeMap<String, Refusal>, StoreError> {
+        if set.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let known = store.known_sources(set.iter().map(|it| it.hand_over.source_id.clone())).await?;
+        Ok(refused(set, &known))
+    }
+
     /// The names of all plans.
     pub fn plan_names(&self) -> impl Iterator<Item = &str> {
         self.plans.keys().map(String::as_str)
@@ -160,32 +206,41 @@ impl Engine {
         accept(hand_over, plan, &self.rules.catch_up, self.clock.now())
     }
 
-    /// Enters a set; the references that were entered. The others were there already.
+    /// Enters a set. Nothing is entered of a row whose source cannot be charged; a reference that is there already is left as it
+    /// is, whatever became of its source since.
     ///
     /// # Errors
     /// [`EngineError::Store`]: nothing of the set was entered.
-    pub async fn hand_over(&self, set: &[Acceptable]) -> Result<BTreeSet<String>, EngineError> {
+    pub async fn hand_over(&self, set: &[Acceptable]) -> Result<HandedOver, EngineError> {
         self.enter_set(set).await.map_err(EngineError::of("import"))
     }
 
-    async fn enter_set(&self, set: &[Acceptable]) -> Result<BTreeSet<String>, StoreError> {
+    async fn enter_set(&self, set: &[Acceptable]) -> Result<HandedOver, StoreError> {
         if set.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(HandedOver::default());
         }
         let now = self.clock.now();
         let mut tx = self.store.begin("hand over").await?;
-        let customers: Vec<NewCustomer> = set.iter().map(|it| it.hand_over.customer.clone()).collect();
-        let customers = tx.know_customers(&customers, now).await?;
         let sources = set.iter().map(|it| it.hand_over.source_id.clone());
         let sources = tx.know_sources(sources, SourceState::Active, now).await?;
-        let new: Vec<NewSubscription> = set
+        let mut refused = refused(set, &sources);
+        let good: Vec<&Acceptable> = set.iter().filter(|it| !refused.contains_key(it.reference())).collect();
+        let there = tx.taken_references(&refused.keys().map(String::as_str).collect::<Vec<&str>>()).await?;
+        refused.retain(|reference, _| !there.contains(reference));
+        if good.is_empty() {
+            tx.commit().await?;
+            return Ok(HandedOver { entered: BTreeSet::new(), refused });
+        }
+        let customers: Vec<NewCustomer> = good.iter().map(|it| it.hand_over.customer.clone()).collect();
+        let customers = tx.know_customers(&customers, now).await?;
+        let new: Vec<NewSubscription> = good
             .iter()
             .filter_map(|it| {
                 Some(NewSubscription {
                     public_id: SubscriptionId::new(now, self.chance.ten_bytes()),
                     reference: it.hand_over.reference.clone(),
                     customer_id: *customers.get(&it.hand_over.customer.reference)?,
-                    source_id: Some(*sources.get(&it.hand_over.source_id)?),
+                    source_id: Some(sources.get(&it.hand_over.source_id)?.id),
                     state: SubscriptionState::Active,
                     plan_id: it.plan_id,
                     segment: it.segment.clone(),
@@ -208,8 +263,16 @@ impl Engine {
             .collect();
         tx.write_journal(&self.node, now, &journal).await?;
         tx.commit().await?;
-        Ok(entered.into_keys().collect())
+        Ok(HandedOver { entered: entered.into_keys().collect(), refused })
     }
+}
+
+fn refused(set: &[Acceptable], known: &BTreeMap<String, KnownSource>) -> BTreeMap<String, Refusal> {
+    let refusal = |it: &Acceptable| {
+        let source = known.get(&it.hand_over.source_id)?;
+        Some((it.hand_over.reference.clone(), chargeable(source.state).err()?))
+    };
+    set.iter().filter_map(refusal).collect()
 }
 
 fn accept(

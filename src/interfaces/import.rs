@@ -17,7 +17,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
-use crate::engine::hand_over::{Acceptable, HandOver, Refusal, Rehearsal};
+use crate::engine::hand_over::{Acceptable, HandOver, HandedOver, Refusal, Rehearsal};
 use crate::engine::{Engine, EngineError};
 use crate::store::{Store, StoreError};
 
@@ -249,7 +249,7 @@ impl Import {
             }
             Evidence::Nowhere(_) | Evidence::Barred(_) => None,
         };
-        let mut good = Vec::new();
+        let (mut good, mut proven) = (Vec::new(), Vec::new());
         for (row, mut accepted) in acceptable {
             let proof = match (&row.hand_over.first_payment_id, &looked_up) {
                 (None, _) => Ok(None),
@@ -263,31 +263,44 @@ impl Import {
                         accepted.charge_to(source);
                     }
                     let unproven = row.hand_over.first_payment_id.is_some() && looked_up.is_none();
-                    good.push((accepted, unproven));
+                    good.push(accepted);
+                    proven.push((row, unproven));
                 }
             }
         }
-        self.hand_over(good).await?;
+        rejected.extend(self.hand_over(&good, proven).await?);
         Ok(rejected)
     }
 
-    async fn hand_over(&mut self, good: Vec<(Acceptable, bool)>) -> Result<(), BooksError> {
-        let (set, unproven): (Vec<Acceptable>, Vec<bool>) = good.into_iter().unzip();
-        let entered: Option<BTreeSet<String>> = match &self.books {
-            Books::Enter(engine) => Some(engine.hand_over(&set).await?),
-            Books::Rehearse { .. } => None,
-        };
-        for (accepted, unproven) in set.iter().zip(unproven) {
-            // Somebody else may have entered it since we looked.
-            if entered.as_ref().is_some_and(|entered| !entered.contains(accepted.reference())) {
-                self.summary.already_there += 1;
-                continue;
+    /// Hands a set over, of which `rows` tells each row and whether its first payment was not looked up; the rows that the books
+    /// refuse, by line.
+    async fn hand_over(
+        &mut self,
+        set: &[Acceptable],
+        rows: Vec<(Row, bool)>,
+    ) -> Result<BTreeMap<u64, (Record, String)>, BooksError> {
+        let (entered, refused) = match &self.books {
+            Books::Enter(engine) => {
+                let HandedOver { entered, refused } = engine.hand_over(set).await?;
+                (Some(entered), refused)
             }
-            self.summary.entered += 1;
-            self.summary.not_looked_up += u64::from(unproven);
-            self.summary.falls_due(accepted.falls_due());
+            Books::Rehearse { store, rehearsal, .. } => (None, rehearsal.refused(set, store).await?),
+        };
+        let mut rejected = BTreeMap::new();
+        for (accepted, (row, unproven)) in set.iter().zip(rows) {
+            let reference = accepted.reference();
+            if let Some(refusal) = refused.get(reference) {
+                rejected.insert(row.line, (row.record, refusal.to_string()));
+            } else if entered.as_ref().is_some_and(|entered| !entered.contains(reference)) {
+                // Somebody else has entered it since we looked.
+                self.summary.already_there += 1;
+            } else {
+                self.summary.entered += 1;
+                self.summary.not_looked_up += u64::from(unproven);
+                self.summary.falls_due(accepted.falls_due());
+            }
         }
-        Ok(())
+        Ok(rejected)
     }
 
     /// A row whose first payment nobody looks up.

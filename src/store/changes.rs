@@ -384,7 +384,7 @@ impl Tx {
         let mut owners = Rows::new(&["id", "source_id"], "ii");
         let mut states = Rows::new(&["id", "state"], "it");
         for it in new {
-            let id = ids.get(&it.gateway_source_id).copied();
+            let id = ids.get(&it.gateway_source_id).map(|source| source.id);
             owners.push(cells![it.subscription_id, id]);
             states.push(cells![id, it.state.as_str()]);
         }

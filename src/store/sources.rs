@@ -1,34 +1,79 @@
 //! Payment sources: the wallet references that can be charged, and the one act that stops everything on a revoked one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::StoreError;
 use super::db::{Rows, Statement, Tx, ids};
+use super::{Store, StoreError, parse};
 use crate::cells;
 use crate::clock::Instant;
 use crate::domain::source::SourceState;
 use crate::row;
 
 row! {
-    SourceRow { id: i64, gateway_source_id: String }
+    SourceRow { id: i64, gateway_source_id: String, state: String }
+}
+
+/// A source of the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownSource {
+    /// Its id.
+    pub id: i64,
+    /// Where it stands.
+    pub state: SourceState,
+}
+
+fn by_gateway_id(rows: Vec<SourceRow>) -> Result<BTreeMap<String, KnownSource>, StoreError> {
+    let read = |row: SourceRow| {
+        let state = parse("sources", row.id, "state", &row.state)?;
+        Ok((row.gateway_source_id, KnownSource { id: row.id, state }))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+fn gateway_ids_of(gateway_ids: impl IntoIterator<Item = String>) -> Rows {
+    let mut rows = Rows::new(&["gateway_source_id"], "t");
+    let distinct: BTreeSet<String> = gateway_ids.into_iter().collect();
+    for gateway_id in distinct {
+        rows.push(cells![gateway_id]);
+    }
+    rows
+}
+
+impl Store {
+    /// Those of these sources that the books know, by the gateway's own ids.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Inconsistent`].
+    pub async fn known_sources(
+        &self,
+        gateway_ids: impl IntoIterator<Item = String>,
+    ) -> Result<BTreeMap<String, KnownSource>, StoreError> {
+        let rows = self
+            .read(
+                Statement::new(
+                    "SELECT s.id, s.gateway_source_id, s.state FROM sources s JOIN {v} \
+                     ON s.gateway_source_id = v.gateway_source_id",
+                )
+                .rows("v", gateway_ids_of(gateway_ids)),
+            )
+            .await?;
+        by_gateway_id(rows)
+    }
 }
 
 impl Tx {
-    /// Makes sure of these sources, in `state` where they are new; the id of each by the gateway's own.
+    /// Makes sure of these sources, in `state` where they are new; each by the gateway's own id. They are held until this unit of
+    /// work ends, so that nobody revokes one meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Database`].
+    /// [`StoreError::Database`], [`StoreError::Inconsistent`].
     pub async fn know_sources(
         &mut self,
         gateway_ids: impl IntoIterator<Item = String>,
         state: SourceState,
         now: Instant,
-    ) -> Result<BTreeMap<String, i64>, StoreError> {
-        let mut rows = Rows::new(&["gateway_source_id"], "t");
-        let distinct: std::collections::BTreeSet<String> = gateway_ids.into_iter().collect();
-        for gateway_id in distinct {
-            rows.push(cells![gateway_id]);
-        }
+    ) -> Result<BTreeMap<String, KnownSource>, StoreError> {
+        let rows = gateway_ids_of(gateway_ids);
         if rows.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -45,12 +90,13 @@ impl Tx {
         let found: Vec<SourceRow> = self
             .all(
                 Statement::new(
-                    "SELECT s.id, s.gateway_source_id FROM sources s JOIN {v} ON s.gateway_source_id = v.gateway_source_id",
+                    "SELECT s.id, s.gateway_source_id, s.state FROM sources s JOIN {v} \
+                     ON s.gateway_source_id = v.gateway_source_id ORDER BY s.id {hold s}",
                 )
                 .rows("v", rows),
             )
             .await?;
-        Ok(found.into_iter().map(|row| (row.gateway_source_id, row.id)).collect())
+        by_gateway_id(found)
     }
 
     /// Stops everything that would be charged to sources just revoked: their subscriptions become unpaid, intents not yet sent

@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
+use dues::engine::hand_over::HandOver;
 use dues::interfaces::import::Place;
+use dues::store::customers::NewCustomer;
+use dues::store::db::Statement;
 
 use crate::shop::{Way, counts, csv, good, hand_over, rejected};
 use crate::support::world::{BOTH, On, World};
@@ -92,6 +95,50 @@ async fn every_bad_value_is_refused_with_its_reason_and_shows_no_cell() {
         assert_eq!(rejected(&summary), wanted, "{on:?}");
         assert_eq!(world.subscriptions().await, ["GOOD active"], "{on:?}");
         assert!(!format!("{} {:?}", summary.json(), summary.sentences()).contains("private"));
+    }
+}
+
+#[tokio::test]
+async fn a_row_whose_source_cannot_be_charged_is_rejected_and_nothing_of_it_goes_in() {
+    for on in BOTH {
+        for (state, why) in [
+            ("revoked", "ask the customer for a new authorisation"),
+            ("failed", "its first payment was never captured, ask the customer to approve anew"),
+            ("provisional", "its first payment is not captured yet, import the row again once it is"),
+        ] {
+            let world = World::new(on, NOW, &[]).await;
+            hand_over(&world, csv(&[good("A1")]), Way::CSV).await.unwrap();
+            let again = HandOver {
+                reference: "A1".to_owned(),
+                plan: "monthly".to_owned(),
+                source_id: "src_A1".to_owned(),
+                first_payment_id: None,
+                customer: NewCustomer { reference: "A1".to_owned(), name: None, email: None, country: "HK".to_owned() },
+                anchor_on: "2026-02-01".parse().unwrap(),
+                zone: "Asia/Hong_Kong".parse().unwrap(),
+                next_charge_on: None,
+            };
+            let again = world.engine.acceptable(again).unwrap();
+            let revoked_at = (state == "revoked").then(|| world.clock.now());
+            let mut tx = world.store.begin("tamper").await.unwrap();
+            let fall = Statement::new("UPDATE sources SET state = $1, revoked_at = $2").bind(state).bind(revoked_at);
+            tx.run(fall).await.unwrap();
+            tx.commit().await.unwrap();
+            let same_wallet = good("A2").replace("src_A2", "src_A1");
+            let file = csv(&[good("A1"), same_wallet, good("A3")]);
+            let reason = format!("3: source_id is {state} in the books and cannot be charged: {why}");
+            for dry_run in [true, false] {
+                let summary = hand_over(&world, &file, Way { dry_run, ..Way::CSV }).await.unwrap();
+                assert_eq!(counts(&summary), [3, 1, 1, 1], "{on:?} {state} {dry_run}");
+                assert_eq!(rejected(&summary), [reason.as_str()], "{on:?} {state} {dry_run}");
+            }
+            assert_eq!(world.subscriptions().await, ["A1 active", "A3 active"], "{on:?} {state}");
+            let customers = world.lines("SELECT reference AS line FROM customers ORDER BY reference").await;
+            assert_eq!(customers, ["A1", "A3"], "{on:?} {state}");
+            // Whoever looked before the row was entered by another hand is told that it is there.
+            let handed_over = world.engine.hand_over(&[again]).await.unwrap();
+            assert!(handed_over.entered.is_empty() && handed_over.refused.is_empty(), "{on:?} {handed_over:?}");
+        }
     }
 }
 

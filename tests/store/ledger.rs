@@ -91,7 +91,7 @@ impl Ledger {
         let customers = tx.know_customers(std::slice::from_ref(&customer), self.now).await.unwrap();
         let source = source_of(reference);
         let sources = tx.know_sources([source.clone()], SourceState::Active, self.now).await.unwrap();
-        let new = self.subscription(reference, customers[&customer.reference], Some(sources[&source]));
+        let new = self.subscription(reference, customers[&customer.reference], Some(sources[&source].id));
         let entered = tx.enter_subscriptions(&[new], self.now).await.unwrap();
         tx.commit().await.unwrap();
         entered[reference]

@@ -105,9 +105,12 @@ async fn a_source_is_known_once() {
         let first = tx.know_sources(twice(), SourceState::Active, ledger.now).await.unwrap();
         let again = tx.know_sources(twice(), SourceState::Provisional, ledger.now).await.unwrap();
         assert_eq!(first, again, "{on:?}");
+        assert_eq!(first["src_1"].state, SourceState::Active, "{on:?}");
         assert_eq!(tx.know_sources([], SourceState::Active, ledger.now).await.unwrap().len(), 0, "{on:?}");
         tx.commit().await.unwrap();
         assert_eq!(ledger.lines("SELECT state AS line FROM sources").await, ["active"], "{on:?}");
+        let known = ledger.store.known_sources(["src_1".to_owned(), "src_2".to_owned()]).await.unwrap();
+        assert_eq!(known, first, "{on:?}");
     }
 }
 
@@ -122,6 +125,9 @@ async fn a_reference_is_entered_once() {
         let schedule = tx.schedules(vec![id]).await.unwrap().remove(&id).unwrap().unwrap();
         assert_eq!(schedule.plan_of(7), Some(ledger.plan.id), "{on:?}");
         assert_eq!(schedule.plan_of(-1), None, "{on:?}");
+        let taken = tx.taken_references(&["A", "B"]).await.unwrap();
+        assert_eq!(taken.into_iter().collect::<Vec<_>>(), ["A"], "{on:?}");
+        assert!(tx.taken_references(&[]).await.unwrap().is_empty(), "{on:?}");
         drop(tx);
         let taken = ledger.store.taken_references(&["A", "B"]).await.unwrap();
         assert_eq!(taken.into_iter().collect::<Vec<_>>(), ["A"], "{on:?}");

@@ -1,0 +1,155 @@
+//! How a subscription ends, now or when its next period would begin.
+
+use crate::clock::Instant;
+use crate::domain::subscription::SubscriptionState;
+use crate::row;
+use crate::store::db::{Statement, Tx};
+use crate::store::journal::Entry;
+use crate::store::{StoreError, parse};
+
+/// What ending a subscription came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Charges that are no longer owed.
+    pub voided: u64,
+    /// Charges whose payment may be on the wire.
+    pub on_the_wire: u64,
+}
+
+row! {
+    NamedRow { id: i64, state: String }
+}
+row! {
+    CountRow { count: i64 }
+}
+
+impl Tx {
+    /// The subscription with this shown id or merchant's reference, locked.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Inconsistent`].
+    pub async fn subscription_named(&mut self, name: &str) -> Result<Option<(i64, SubscriptionState)>, StoreError> {
+        let rows: Vec<NamedRow> = self
+            .all(
+                Statement::new(
+                    "SELECT s.id, s.state FROM subscriptions s WHERE s.public_id = $1 OR s.reference = $1 {hold s}",
+                )
+                .bind(name),
+            )
+            .await?;
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        Ok(Some((row.id, parse("subscriptions", row.id, "state", &row.state)?)))
+    }
+
+    /// Cancels when the next period would begin.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn cancel_at_period_end(
+        &mut self,
+        id: i64,
+        reason: &str,
+        actor: &str,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        self.run(
+            Statement::new("UPDATE subscriptions SET cancel_at_index = next_index, cancel_reason = $2 WHERE id = $1")
+                .bind(id)
+                .bind(reason),
+        )
+        .await?;
+        let entry = Entry {
+            act: "cancel at period end",
+            subscription_id: Some(id),
+            detail: Some(reason.to_owned()),
+            ..Default::default()
+        };
+        self.write_journal(actor, now, &[entry]).await
+    }
+
+    /// Ends a subscription: intents not sent are withdrawn and their charges void, dunning cases stopped.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Moved`].
+    pub async fn end_subscription(
+        &mut self,
+        id: i64,
+        was: SubscriptionState,
+        state: SubscriptionState,
+        reason: &str,
+        actor: &str,
+        now: Instant,
+    ) -> Result<Ended, StoreError> {
+        self.run_guarded(
+            "subscriptions",
+            1,
+            Statement::new(
+                "UPDATE subscriptions SET state = $3, ended_at = $4, cancel_reason = $5 WHERE id = $1 AND state = $2",
+            )
+            .bind(id)
+            .bind(was.as_str())
+            .bind(state.as_str())
+            .bind(now)
+            .bind(reason),
+        )
+        .await?;
+        self.run(
+            Statement::new(
+                "UPDATE attempts SET state = 'withdrawn', next_at = NULL, settled_at = $2, lease_epoch = lease_epoch + 1 \
+                 WHERE state = 'created' AND charge_id IN (SELECT c.id FROM charges c WHERE c.subscription_id = $1 \
+                 AND c.state IN ('due', 'retrying'))",
+            )
+            .bind(id)
+            .bind(now),
+        )
+        .await?;
+        self.run(
+            Statement::new(
+                "INSERT INTO journal (at, actor, act, subscription_id, charge_id, was, now, detail) \
+                 SELECT $2, $3, 'charge', c.subscription_id, c.id, c.state, 'void', 'canceled' FROM charges c \
+                 WHERE c.subscription_id = $1 AND c.state IN ('due', 'retrying', 'held')",
+            )
+            .bind(id)
+            .bind(now)
+            .bind(actor),
+        )
+        .await?;
+        self.run(
+            Statement::new(
+                "UPDATE dunning_cases SET state = 'stopped', next_step_at = NULL, closed_at = $2 WHERE state = 'open' \
+                 AND charge_id IN (SELECT c.id FROM charges c WHERE c.subscription_id = $1 AND c.state IN ('due', 'retrying'))",
+            )
+            .bind(id)
+            .bind(now),
+        )
+        .await?;
+        let voided = self
+            .run(
+                Statement::new(
+                    "UPDATE charges SET state = 'void', reason = 'canceled' \
+                     WHERE subscription_id = $1 AND state IN ('due', 'retrying', 'held')",
+                )
+                .bind(id),
+            )
+            .await?;
+        let on_the_wire: CountRow = self
+            .one(
+                Statement::new(
+                    "SELECT COUNT(*) AS count FROM charges c JOIN attempts a ON a.charge_id = c.id \
+                     WHERE c.subscription_id = $1 AND a.state IN ('sending', 'unknown', 'pending')",
+                )
+                .bind(id),
+            )
+            .await?;
+        let entry = Entry {
+            act: "subscription",
+            subscription_id: Some(id),
+            was: Some(was.as_str()),
+            now: Some(state.as_str()),
+            detail: Some(reason.to_owned()),
+            ..Default::default()
+        };
+        self.write_journal(actor, now, &[entry]).await?;
+        Ok(Ended { voided, on_the_wire: u64::try_from(on_the_wire.count).unwrap_or_default() })
+    }
+}
