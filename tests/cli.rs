@@ -8,6 +8,8 @@ mod support;
 mod cancel;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/database.rs"]
+mod database;
 #[path = "cli/doors.rs"]
 mod doors;
 #[path = "cli/pages.rs"]

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::clock::Clock;
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Loaded, Settings, Sources};
 use crate::engine::open;
 use crate::store::Store;
 
@@ -116,13 +116,13 @@ impl Ground {
         config::load(&self.sources).map_err(|faults| WrongConfig(faults.to_string()).into())
     }
 
-    /// The books that the config names, at this program's schema.
+    /// The books that the config names, at this program's schema. Who only looks creates nothing.
     ///
     /// # Errors
     /// Those of opening and checking; each says what to do.
     pub async fn books(&self) -> anyhow::Result<(Loaded, Store)> {
         let loaded = self.load()?;
-        let store = open::books(&loaded.settings, &Clock::system()).await?;
+        let store = open::existing_books(&loaded.settings, &Clock::system()).await?;
         store.check_schema().await?;
         Ok((loaded, store))
     }
@@ -135,6 +135,19 @@ impl Cli {
     }
 
     /// Runs the command.
+/// The books for a command that enters something: as at the daemon's start, the file is made and the schema brought up where
+/// `database.migrate` says so.
+async fn books_to_enter(settings: &Settings, clock: &Clock) -> anyhow::Result<Store> {
+    if !settings.database.migrate {
+        let store = open::existing_books(settings, clock).await?;
+        store.check_schema().await?;
+        return Ok(store);
+    }
+    let store = open::books(settings, clock).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
     ///
     /// # Errors
     /// An error chain for the operator; [`code_of`] gives its exit code.
@@ -180,4 +193,33 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("it has the form KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+/// An error and its causes in one line. Some libraries repeat a cause in the text above it; it is told once.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let refused = || std::io::Error::from_raw_os_error(111);
+        let repeats = anyhow::Error::new(refused()).context(format!("no connection: {}", refused()));
+        assert_eq!(
+            told(&repeats.context("nothing was read")),
+            format!("nothing was read: no connection: {}", refused())
+        );
+        assert_eq!(told(&anyhow::anyhow!("b").context("a")), "a: b");
+    }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use chrono::NaiveDate;
 use serde_json::json;
 
-use super::{Ground, NotFound, exit};
+use super::{Ground, NotFound, books_to_enter, exit};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Sources, secret};
@@ -108,10 +108,9 @@ impl Args {
         );
         let secret_key = secret::secret_key(&settings, &Sources::process_environment())?;
         let clock = Clock::system();
-        let store = open::books(&settings, &clock).await?;
+        let store = books_to_enter(&settings, &clock).await?;
         let transport = Arc::new(Http::new(&settings.gateway)?);
-        let migrate = settings.database.migrate;
-        let engine = open::engine(&settings, store, transport, &secret_key, Chance::from_system(), migrate).await?;
+        let engine = open::engine(&settings, store, transport, &secret_key, Chance::from_system(), false).await?;
         let begun = if self.resume { self.resumed(&engine).await? } else { self.begin(&engine).await? };
         let (end, redirect_url) = self.follow(&engine, &begun, ground.json, &clock).await?;
         let public_id = engine.store.subscription_id_text(begun.subscription_id).await?;
