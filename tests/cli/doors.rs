@@ -86,7 +86,7 @@ fn keys_are_set_before_and_after_the_subcommand() {
     let arguments =
         ["--config", "dues.toml", "--set", "engine.batch=7", "check", "--show", "--set", "engine.in_flight=9"];
     let said = said(&mut shop.bare(&arguments));
-    for (key, value) in [("engine.batch ", " 7 "), ("engine.in_flight ", " 9 ")] {
+    for (key, value) in [("engine.batch ", "\"7\""), ("engine.in_flight ", "\"9\"")] {
         let line = said.out.lines().find(|line| line.contains(key)).unwrap();
         assert!(line.contains(value) && line.contains("flag"), "{line}");
     }
