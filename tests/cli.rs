@@ -18,3 +18,5 @@ mod pages;
 mod sandbox;
 #[path = "cli/shop.rs"]
 mod shop;
+#[path = "cli/subscribe.rs"]
+mod subscribe;

@@ -11,6 +11,7 @@ mod output;
 mod review;
 mod run;
 mod sandbox;
+mod stop;
 mod subscribe;
 mod subscription;
 

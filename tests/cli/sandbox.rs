@@ -10,20 +10,20 @@ use serde_json::Value;
 use crate::shop::{Shop, said};
 
 /// A running sandbox, killed when the test is over however it ends.
-struct Running {
+pub struct Running {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
 }
 
 impl Running {
-    fn start(shop: &Shop, arguments: &[&str]) -> Running {
+    pub fn start(shop: &Shop, arguments: &[&str]) -> Running {
         let all = [&["sandbox", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut child = shop.bare(&all).stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Running { child, out }
     }
 
-    fn first_line(&mut self) -> Value {
+    pub fn first_line(&mut self) -> Value {
         let mut line = String::new();
         self.out.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
