@@ -155,9 +155,9 @@ async fn measure(database: &str, charges: u32, flags: &[(&str, &str)]) -> Measur
     for line in rest.iter().filter(|line| line.contains("ERROR") || line.contains("WARN")) {
         println!("the daemon said: {line}");
     }
-    let round_trips = rest.iter().rev().find_map(|line| line.split("\"round_trips\":").nth(1)).unwrap_or_default();
+    let round_trips = rest.iter().rev().find_map(|line| line.split("\"round_trips\":\"").nth(1)).unwrap_or_default();
     server.abort();
-    let round_trips = round_trips.split('}').next().unwrap_or_default().to_owned();
+    let round_trips = round_trips.split('"').next().unwrap_or_default().to_owned();
     Measured { charges, took, peak_kib, ready, round_trips }
 }
 

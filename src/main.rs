@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use dues::interfaces::cli::{Cli, code_of};
+use dues::interfaces::cli::{Cli, code_of, told};
 
 fn main() -> ExitCode {
     let cli = Cli::of_command_line();
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match runtime.block_on(cli.run()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("dues: {error:#}");
+            eprintln!("dues: {}", told(&error));
             ExitCode::from(code_of(&error))
         }
     }

@@ -28,6 +28,20 @@ pub enum StoreError {
     /// The URL in the config is none.
     #[error("database.url: {0}")]
     Url(&'static str),
+    /// There is no such SQLite file, and who asks only reads.
+    #[error("there is no database {} (database.url): run `dues migrate`", path.display())]
+    NoDatabase {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The database could not be opened. What to do depends on the cause, which therefore stands within the text.
+    #[error("the database {database} (database.url) cannot be {why}")]
+    Unopened {
+        /// Its URL without the password.
+        database: String,
+        /// What cannot be done with it, the cause, and the next step.
+        why: String,
+    },
     /// The database refused, or did not answer.
     #[error("the database failed at: {step}")]
     Database {
@@ -107,7 +121,7 @@ impl StoreError {
             )
         };
         match self {
-            StoreError::Database { .. } | StoreError::Moved { .. } => true,
+            StoreError::Database { .. } | StoreError::Unopened { .. } | StoreError::Moved { .. } => true,
             StoreError::Migrate(error) => match &**error {
                 sqlx::migrate::MigrateError::Execute(error)
                 | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => away(error),

@@ -8,6 +8,8 @@ mod support;
 mod cancel;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/database.rs"]
+mod database;
 #[path = "cli/demo.rs"]
 mod demo;
 #[path = "cli/doors.rs"]
@@ -18,3 +20,5 @@ mod pages;
 mod sandbox;
 #[path = "cli/shop.rs"]
 mod shop;
+#[path = "cli/subscribe.rs"]
+mod subscribe;

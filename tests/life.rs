@@ -115,6 +115,39 @@ async fn a_first_payment_makes_its_subscription_active_and_its_source_chargeable
 }
 
 #[tokio::test]
+async fn a_first_payment_pays_a_period_that_runs_or_begins_within_one_interval() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-02-10T04:00:00Z", &[]).await;
+        let anchored = |reference: &str, anchor_on: &str| Beginning {
+            anchor_on: Some(anchor_on.parse().unwrap()),
+            ..beginning(reference)
+        };
+        for (anchor_on, told) in [
+            ("2020-01-31", "the first period from 2020-01-31 on is over: give 2026-01-31, the first day"),
+            ("2026-01-10", "the first period from 2026-01-10 on is over: give 2026-02-10, the first day"),
+            ("2026-03-11", "more than 1 month from now, and it is paid now: give 2026-03-10 or an earlier day"),
+            ("2031-02-10", "more than 1 month from now, and it is paid now: give 2026-03-10 or an earlier day"),
+        ] {
+            let refused = world.engine.begin(&anchored("ORD-9", anchor_on)).await.unwrap_err().to_string();
+            assert!(refused.contains(told), "{on:?} {anchor_on}: {refused}");
+        }
+        world.run_until("2026-02-10T04:01:00Z").await;
+        assert_eq!(world.subscriptions().await, [""; 0], "{on:?}: nothing is stored");
+        assert_eq!(world.sandbox.books().payments.len(), 0, "{on:?}: nothing is sent");
+        // The billing hour of the 10th, ten in the morning in Hong Kong, is past; that of the 11th of January is still running.
+        for (reference, anchor_on) in [("ORD-1", "2026-01-11"), ("ORD-2", "2026-02-10"), ("ORD-3", "2026-03-10")] {
+            world.engine.begin(&anchored(reference, anchor_on)).await.unwrap();
+        }
+        world.run_until("2026-02-10T04:05:00Z").await;
+        for payment in world.sandbox.books().payments {
+            assert!(world.sandbox.approve(&payment.id));
+        }
+        world.run_until("2026-02-10T12:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid", "ORD-2/0 paid", "ORD-3/0 paid"], "{on:?}: and none twice");
+    }
+}
+
+#[tokio::test]
 async fn a_first_payment_that_is_refused_or_left_alone_charges_nothing_ever() {
     for on in BOTH {
         for refused in [true, false] {

@@ -4,7 +4,7 @@
 use chrono::NaiveDate;
 
 use crate::clock::Instant;
-use crate::domain::calendar::{Schedule, Segment, Zone, local_date};
+use crate::domain::calendar::{CalendarError, Interval, Period, Schedule, Segment, Zone, local_date};
 use crate::domain::charge::ChargeState;
 use crate::domain::id::{ChargeId, SubscriptionId};
 use crate::domain::subscription::SubscriptionState;
@@ -61,9 +61,33 @@ pub enum BeginError {
         /// The merchant's own reference.
         reference: String,
     },
+    /// The first payment would pay a period that is over, and the period that runs would be charged right after it.
+    #[error(
+        "the first period from {anchor_on} on is over: give {running_on}, the first day of the period that runs now, \
+         or no day at all to begin today"
+    )]
+    Over {
+        /// What was asked for.
+        anchor_on: NaiveDate,
+        /// The first day of the period that runs now, counted from there.
+        running_on: NaiveDate,
+    },
+    /// The first payment, which is taken now, would pay a period that is far off.
+    #[error(
+        "the first period would begin on {anchor_on}, more than {interval} from now, and it is paid now: give {latest_on} \
+         or an earlier day, or no day at all to begin today"
+    )]
+    FarOff {
+        /// What was asked for.
+        anchor_on: NaiveDate,
+        /// The interval of the plan.
+        interval: Interval,
+        /// The latest day that is taken.
+        latest_on: NaiveDate,
+    },
     /// The calendar has no such date.
     #[error("its first period cannot be dated")]
-    Calendar(#[from] crate::domain::calendar::CalendarError),
+    Calendar(#[from] CalendarError),
     /// The books.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -80,7 +104,8 @@ impl Engine {
             return Err(BeginError::NoPlan { name: beginning.plan.clone(), known });
         };
         let now = self.clock.now();
-        let anchor_on = beginning.anchor_on.unwrap_or_else(|| local_date(&beginning.zone, now));
+        let today = local_date(&beginning.zone, now);
+        let anchor_on = beginning.anchor_on.unwrap_or(today);
         let segment = Segment {
             first_index: 0,
             anchor_on,
@@ -88,7 +113,7 @@ impl Engine {
             zone: beginning.zone.clone(),
             interval: stored.plan.interval,
         };
-        let period = Schedule::new(vec![segment.clone()])?.period(0)?;
+        let period = first_period(&segment, today, now)?;
         let new = NewSubscription {
             public_id: SubscriptionId::new(now, self.chance.ten_bytes()),
             reference: beginning.reference.clone(),
@@ -179,4 +204,22 @@ impl Engine {
     pub async fn first_payment(&self, charge_id: i64) -> Result<FirstPaymentRow, EngineError> {
         self.store.first_payment(charge_id).await.map_err(EngineError::of("begin"))
     }
+}
+
+/// Period 0 of a schedule of this segment, which the first payment pays: one that runs now, or begins within one interval.
+fn first_period(segment: &Segment, today: NaiveDate, now: Instant) -> Result<Period, BeginError> {
+    let anchor_on = segment.anchor_on;
+    let latest_on = Schedule::new(vec![Segment { anchor_on: today, ..segment.clone() }])?.start_on(1)?;
+    if anchor_on > latest_on {
+        return Err(BeginError::FarOff { anchor_on, interval: segment.interval, latest_on });
+    }
+    let schedule = Schedule::new(vec![segment.clone()])?;
+    let period = schedule.period(0)?;
+    if period.end_at <= now {
+        // The period that begins today has perhaps not begun yet: its hour is to come.
+        let next = schedule.index_at_or_after(today).unwrap_or_default();
+        let running = if schedule.start_of(next)? <= now { next } else { next - 1 };
+        return Err(BeginError::Over { anchor_on, running_on: schedule.start_on(running)? });
+    }
+    Ok(period)
 }

@@ -14,7 +14,7 @@ use crate::gateway::transport::Transport;
 use crate::store::installation::Pins;
 use crate::store::{DatabaseUrl, Store, StoreError};
 
-/// Opens the books that the settings name.
+/// Opens the books that the settings name; a SQLite file is created where there is none.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -22,6 +22,16 @@ pub async fn books(settings: &Settings, clock: &Clock) -> Result<Store, StoreErr
     let database = &settings.database;
     let url = DatabaseUrl::parse(database.url.expose_secret())?;
     Store::open(&url, database.max_connections.get(), database.busy_timeout, clock.clone()).await
+}
+
+/// The same for who only reads: nothing is created.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::NoDatabase`] where there is no such file.
+pub async fn existing_books(settings: &Settings, clock: &Clock) -> Result<Store, StoreError> {
+    let database = &settings.database;
+    let url = DatabaseUrl::parse(database.url.expose_secret())?;
+    Store::open_existing(&url, database.max_connections.get(), database.busy_timeout, clock.clone()).await
 }
 
 /// Makes an engine on open books: brings the schema up where `migrate` says so, holds the config against the pins, and loads plans

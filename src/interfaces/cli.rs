@@ -11,16 +11,19 @@ mod output;
 mod review;
 mod run;
 mod sandbox;
+mod stop;
 mod subscribe;
 mod subscription;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::clock::Clock;
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Loaded, Settings, Sources};
 use crate::engine::open;
 use crate::store::Store;
 
@@ -55,7 +58,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FILE", env = "DUES_CONFIG")]
     config: Option<PathBuf>,
     /// Sets one key over every other source, as in --set engine.batch=200
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
     /// Prints JSON instead of tables and sentences
     #[arg(long, global = true)]
@@ -102,6 +105,11 @@ pub struct Ground {
 #[error("the config is wrong:\n{0}")]
 pub struct WrongConfig(pub String);
 
+/// The command line lacks something that clap cannot know of.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub &'static str);
+
 /// What was asked for does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -116,22 +124,65 @@ impl Ground {
         config::load(&self.sources).map_err(|faults| WrongConfig(faults.to_string()).into())
     }
 
-    /// The books that the config names, at this program's schema.
+    /// The books that the config names, at this program's schema. Who only looks creates nothing.
     ///
     /// # Errors
     /// Those of opening and checking; each says what to do.
     pub async fn books(&self) -> anyhow::Result<(Loaded, Store)> {
         let loaded = self.load()?;
-        let store = open::books(&loaded.settings, &Clock::system()).await?;
+        let store = open::existing_books(&loaded.settings, &Clock::system()).await?;
         store.check_schema().await?;
         Ok((loaded, store))
     }
 }
 
+impl Command {
+    /// Why --config and --set mean nothing to it, where they do: they must not be passed over in silence.
+    fn takes_no_config(&self) -> Option<&'static str> {
+        match self {
+            Command::Demo(_) => Some("the demo has its own config: --config and --set do not apply to it"),
+            Command::Sandbox(_) => Some(
+                "the sandbox has no config, only the arguments of `dues sandbox --help`: --config and --set do not apply to it",
+            ),
+            Command::Run(_)
+            | Command::Check(_)
+            | Command::Migrate(_)
+            | Command::Import(_)
+            | Command::Subscribe(_)
+            | Command::Subscription(_)
+            | Command::Charge(_)
+            | Command::Review(_) => None,
+        }
+    }
+}
+
+/// The books for a command that enters something: as at the daemon's start, the file is made and the schema brought up where
+/// `database.migrate` says so.
+async fn books_to_enter(settings: &Settings, clock: &Clock) -> anyhow::Result<Store> {
+    if !settings.database.migrate {
+        let store = open::existing_books(settings, clock).await?;
+        store.check_schema().await?;
+        return Ok(store);
+    }
+    let store = open::books(settings, clock).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
 impl Cli {
     /// Reads the command line; a wrong one, `--help` and `--version` end the process.
     pub fn of_command_line() -> Cli {
-        Cli::parse()
+        let mut command = everywhere(Cli::command(), "set");
+        let matches = command.get_matches_mut();
+        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.set = levels(&matches).filter_map(|it| it.get_many("set")).flatten().cloned().collect();
+        let config_is_given = matches.value_source("config") == Some(ValueSource::CommandLine);
+        if let Some(why) = cli.command.takes_no_config()
+            && (config_is_given || !cli.set.is_empty())
+        {
+            command.error(ErrorKind::ArgumentConflict, why).exit();
+        }
+        cli
     }
 
     /// Runs the command.
@@ -158,6 +209,19 @@ impl Cli {
     }
 }
 
+/// An error and its causes in one line. Some libraries repeat a cause in the text above it; it is told once.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// The exit code of an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
     let wrong_config = error.chain().any(|it| {
@@ -172,12 +236,45 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
         exit::CONFIG
     } else if error.chain().any(|it| it.is::<NotFound>()) {
         exit::NOT_FOUND
+    } else if error.chain().any(|it| it.is::<WrongUsage>()) {
+        exit::USAGE
     } else {
         exit::FAILED
     }
 }
 
+/// The command with one of its arguments taken by every subcommand too. Clap's own global arguments would not do for one that adds
+/// up: what stands after the subcommand replaces what stands before it.
+fn everywhere(command: clap::Command, name: &str) -> clap::Command {
+    let argument = command.get_arguments().find(|it| it.get_id() == name).cloned();
+    match argument {
+        Some(argument) => command.mut_subcommands(|it| everywhere(it.arg(argument.clone()), name)),
+        None => command,
+    }
+}
+
+/// The arguments of the command, then those of its subcommand, and so on.
+fn levels(matches: &ArgMatches) -> impl Iterator<Item = &ArgMatches> {
+    std::iter::successors(Some(matches), |it| it.subcommand().map(|(_, inner)| inner))
+}
+
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("it has the form KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let refused = || std::io::Error::from_raw_os_error(111);
+        let repeats = anyhow::Error::new(refused()).context(format!("no connection: {}", refused()));
+        assert_eq!(
+            told(&repeats.context("nothing was read")),
+            format!("nothing was read: no connection: {}", refused())
+        );
+        assert_eq!(told(&anyhow::anyhow!("b").context("a")), "a: b");
+    }
 }

@@ -97,7 +97,9 @@ pub async fn run(settings: Settings, sources: Sources, secret_key: &SecretString
     if closed.is_err() {
         tracing::warn!("the database did not close in time; nothing is lost by that");
     }
-    tracing::info!(round_trips = ?engine.store.round_trips(), "stopped");
+    let round_trips = engine.store.round_trips();
+    let round_trips: Vec<String> = round_trips.iter().map(|(work, trips)| format!("{work} {trips}")).collect();
+    tracing::info!(round_trips = round_trips.join(", "), "stopped");
     Ok(())
 }
 

@@ -139,7 +139,9 @@ impl Demo {
     fn mark_file(&self) -> anyhow::Result<()> {
         let mark = self.database.with_extension("simulated");
         std::fs::write(&mark, "The database beside this file was made by `dues demo`: everything in it is simulated.\n")
-            .with_context(|| format!("{} cannot be written", mark.display()))
+            .with_context(|| {
+                format!("{} cannot be written; give another file with --database", self.database.display())
+            })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod connect;
 mod statement;
+mod unopened;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -57,7 +57,7 @@ async fn cancel_wants_a_reason_and_somebody_who_does_it() {
     }
     let cancel = ["subscription", "cancel", "ORD-1", "--reason", "x"];
     let nobody = said(shop.command(&cancel).env_remove("USER"));
-    assert_eq!(nobody.code, 1);
+    assert_eq!(nobody.code, 2);
     assert!(nobody.err.contains("--operator NAME"), "{nobody:?}");
     // Behind sudo the person is named, not root.
     assert_eq!(said(shop.command(&cancel).env("USER", "root").env("SUDO_USER", "person")).code, 0);

@@ -63,6 +63,42 @@ fn a_wrong_command_line_ends_in_2_and_says_what_is_allowed() {
     assert_eq!(shop.dues(&[]).code, 2);
 }
 
+#[test]
+fn what_has_no_config_refuses_one() {
+    let shop = Shop::without_books();
+    for command in ["demo", "sandbox"] {
+        for argument in [["--config", "dues.toml"], ["--set", "engine.batch=1"]] {
+            for arguments in [[&argument[..], &[command]].concat(), [&[command], &argument[..]].concat()] {
+                let said = said(&mut shop.bare(&arguments));
+                assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}: {said:?}");
+                assert!(said.err.contains("--config and --set do not apply to it"), "{said:?}");
+            }
+        }
+    }
+    let demo = ["demo", "--months", "1", "--subscriptions", "2", "--json"];
+    let said = said(shop.bare(&demo).env("DUES_CONFIG", "no-such-file"));
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
+fn keys_are_set_before_and_after_the_subcommand() {
+    let shop = Shop::without_books();
+    let arguments =
+        ["--config", "dues.toml", "--set", "engine.batch=7", "check", "--show", "--set", "engine.in_flight=9"];
+    let said = said(&mut shop.bare(&arguments));
+    for (key, value) in [("engine.batch ", "\"7\""), ("engine.in_flight ", "\"9\"")] {
+        let line = said.out.lines().find(|line| line.contains(key)).unwrap();
+        assert!(line.contains(value) && line.contains("flag"), "{line}");
+    }
+}
+
+#[test]
+fn a_demo_names_the_file_that_it_was_given() {
+    let shop = Shop::without_books();
+    let said = said(&mut shop.bare(&["demo", "--database", "/nonexistent/x.db"]));
+    assert!(said.code == 1 && said.err.starts_with("dues: /nonexistent/x.db cannot be written"), "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipe_gets_no_escape_codes() {
     let shop = Shop::new(On::Sqlite).await;

@@ -135,6 +135,17 @@ async fn a_review_case_says_what_was_seen_and_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_in_a_pipe_has_one_line_a_row() {
+    let shop = Shop::new(On::Sqlite).await;
+    for (list, lines) in [(["subscription", "list"], 4), (["charge", "list"], 5), (["review", "list"], 2)] {
+        let said = shop.dues(&list);
+        assert_eq!(said.out.lines().count(), lines, "{said:?}");
+    }
+    let evidence = shop.json(&["review", "list"])[0]["evidence"].as_str().unwrap().to_owned();
+    assert!(shop.dues(&["review", "list"]).out.contains(&evidence));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn empty_books_list_none() {
     let shop = Shop::without_books();
     assert_eq!(shop.dues(&["migrate"]).code, 0);

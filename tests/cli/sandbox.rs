@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::shop::Shop;
+use crate::shop::{Shop, said};
 
 /// A running sandbox, killed when the test is over however it ends.
-struct Running {
+pub struct Running {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
 }
 
 impl Running {
-    fn start(shop: &Shop, arguments: &[&str]) -> Running {
+    pub fn start(shop: &Shop, arguments: &[&str]) -> Running {
         let all = [&["sandbox", "--listen", "127.0.0.1:0"], arguments].concat();
-        let mut child = shop.command(&all).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = shop.bare(&all).stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Running { child, out }
     }
 
-    fn first_line(&mut self) -> Value {
+    pub fn first_line(&mut self) -> Value {
         let mut line = String::new();
         self.out.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
@@ -106,7 +106,7 @@ fn it_refuses_what_is_not_loopback_and_what_it_cannot_read() {
         (["--script", rules.to_str().unwrap()], "\"odd\""),
         (["--secret-key-file", empty.to_str().unwrap()], "holds no secret key"),
     ] {
-        let said = shop.dues(&[&["sandbox"], &arguments[..]].concat());
+        let said = said(&mut shop.bare(&[&["sandbox"], &arguments[..]].concat()));
         assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
         assert!(said.err.contains(told), "{told:?} is missing in {}", said.err);
     }

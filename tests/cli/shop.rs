@@ -81,6 +81,13 @@ impl Shop {
         command
     }
 
+    /// The program with these arguments alone, in the shop's directory.
+    pub fn bare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dues"));
+        command.env_clear().args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
+        command
+    }
+
     pub fn dues(&self, arguments: &[&str]) -> Said {
         said(&mut self.command(arguments))
     }

@@ -15,6 +15,11 @@ async fn a_second_stop_ends_at_once_and_loses_nothing() {
     daemon.signal("TERM");
     assert_eq!(daemon.end().code(), Some(0), "{}", daemon.log());
     assert_eq!(daemon.said("answers are still under way"), 1, "it did not wait for them:\n{}", daemon.log());
+    let log = daemon.log();
+    let last = log.lines().last().unwrap();
+    let round_trips = last.split("\"round_trips\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let counted = |work: &str| work.split_once(' ').is_some_and(|(_, count)| !count.is_empty());
+    assert!(round_trips.split(", ").all(counted) && !round_trips.contains('{'), "{last}");
     let daemon = ground.daemon();
     ground.assert_all_paid_once(100).await;
     daemon.stop();

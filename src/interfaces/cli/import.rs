@@ -10,8 +10,9 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::SecretString;
 
-use super::{Ground, exit};
+use super::{Ground, books_to_enter, exit};
 use crate::chance::Chance;
+use crate::clock::Clock;
 use crate::config::secret::{SecretError, secret_key};
 use crate::engine::hand_over::Rehearsal;
 use crate::engine::open;
@@ -57,7 +58,13 @@ impl Args {
         };
         let source = Source::open(&self.file, format)?;
         let place = self.place()?;
-        let (loaded, store) = ground.books().await?;
+        let (loaded, store) = if self.dry_run {
+            ground.books().await?
+        } else {
+            let loaded = ground.load()?;
+            let store = books_to_enter(&loaded.settings, &Clock::system()).await?;
+            (loaded, store)
+        };
         let transport = Arc::new(Http::new(&loaded.settings.gateway)?);
         let key = secret_key(&loaded.settings, &ground.sources.environment);
         let clock = store.clock().clone();

@@ -11,8 +11,8 @@ use crate::store::StoreError;
 
 /// Arguments of `dues migrate`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The daemon does the same at its start, unless database.migrate is false. \
-    To run it again changes nothing. A SQLite file that does not exist is made.\n\n\
+#[command(after_help = "`dues run`, `dues subscribe` and `dues import` do the same first, unless \
+    database.migrate is false. To run it again changes nothing. A SQLite file that does not exist is made.\n\n\
     Examples:\n  dues migrate\n  dues migrate --config ./dues.toml --json")]
 pub struct Args {}
 

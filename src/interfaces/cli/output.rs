@@ -10,8 +10,11 @@ use serde::Serialize;
 use crate::clock::Instant;
 use crate::domain::money::{Money, NotACurrency};
 
-/// The width of a page that is no terminal's.
-const WIDTH: u16 = 100;
+/// The narrowest terminal that tables are fitted to.
+const NARROWEST: u16 = 40;
+/// The columns of free text. They alone give way where a terminal is too narrow: what a reader copies, compares or adds up (ids,
+/// times, amounts, states) stands on one line.
+const PROSE: &[&str] = &["REASON", "DETAIL", "EVIDENCE", "VALUE", "FROM"];
 /// No column is kept wider than this for the sake of one word: a reference at the gateway has at most so many characters.
 const LONGEST_WORD: u16 = 50;
 /// What stands between two columns.
@@ -94,7 +97,11 @@ impl Table {
             return "none".to_owned();
         }
         let mut table = comfy_table::Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(screen.width);
+        table.load_style(presets::NOTHING);
+        match screen.width {
+            Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+            None => table.set_content_arrangement(ContentArrangement::Disabled),
+        };
         table.set_header(self.headings.to_vec());
         for row in &self.rows {
             table.add_row(row.clone());
@@ -102,13 +109,13 @@ impl Table {
         for (index, heading) in self.headings.iter().enumerate() {
             let Some(column) = table.column_mut(index) else { continue };
             column.set_padding((0, GAP));
-            // What the reader copies into the next command is never broken, and no time is: prose gives way.
-            let whole = index == 0 || heading.ends_with("(UTC)");
-            column.set_constraint(if whole {
-                ColumnConstraint::ContentWidth
-            } else {
-                ColumnConstraint::LowerBoundary(Width::Fixed(self.longest_word(index) + GAP))
-            });
+            if screen.width.is_some() {
+                column.set_constraint(if PROSE.contains(heading) {
+                    ColumnConstraint::LowerBoundary(Width::Fixed(self.longest_word(index, heading) + GAP))
+                } else {
+                    ColumnConstraint::ContentWidth
+                });
+            }
             if self.right.contains(heading) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -120,11 +127,11 @@ impl Table {
         }
     }
 
-    /// The longest word of a column, up to the length of a reference at the gateway.
-    fn longest_word(&self, index: usize) -> u16 {
-        let cells = self.rows.iter().filter_map(|row| row.get(index));
-        let words = cells.flat_map(|cell| cell.split_whitespace()).map(|word| word.chars().count());
-        u16::try_from(words.max().unwrap_or_default()).unwrap_or(LONGEST_WORD).clamp(1, LONGEST_WORD)
+    /// The longest word of a column, its heading among them, up to the length of a reference at the gateway.
+    fn longest_word(&self, index: usize, heading: &str) -> u16 {
+        let cells = self.rows.iter().filter_map(|row| row.get(index).map(String::as_str));
+        let words = cells.flat_map(str::split_whitespace).chain([heading]).map(|word| word.chars().count());
+        u16::try_from(words.max().unwrap_or_default()).unwrap_or(LONGEST_WORD).min(LONGEST_WORD)
     }
 }
 
@@ -173,7 +180,7 @@ impl Page {
             format!("{}  {}", screen.strong(&format!("{key:width$}")), harmless(value)).trim_end().to_owned()
         });
         let mut lines: Vec<String> = fields.collect();
-        let inner = Screen { width: screen.width.saturating_sub(INDENT), ..*screen };
+        let inner = Screen { width: screen.width.map(|width| width.saturating_sub(INDENT)), ..*screen };
         for (title, table) in &self.sections {
             if !lines.is_empty() {
                 lines.push(String::new());
@@ -188,17 +195,20 @@ impl Page {
 /// What is printed on.
 #[derive(Debug)]
 struct Screen {
-    width: u16,
+    /// In characters; none where no line is too long, as in a pipe or a file.
+    width: Option<u16>,
     colour: bool,
 }
 
 impl Screen {
     fn of_stdout() -> Self {
         let terminal = io::stdout().is_terminal();
-        let width = terminal_size::terminal_size_of(io::stdout()).map_or(WIDTH, |(width, _)| width.0);
+        // A terminal that does not know its width says 0.
+        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
+        let width = width.filter(|width| terminal && *width > 0).map(|width| width.max(NARROWEST));
         // https://no-color.org: set and not empty means none.
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Screen { width: width.max(40), colour: terminal && !refused }
+        Screen { width, colour: terminal && !refused }
     }
 
     fn strong(&self, text: &str) -> String {
@@ -271,7 +281,7 @@ fn harmless(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const PLAIN: Screen = Screen { width: 60, colour: false };
+    const PLAIN: Screen = Screen { width: Some(60), colour: false };
 
     #[test]
     fn a_table_is_aligned_and_figures_stand_to_the_right() {
@@ -298,6 +308,29 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_gets_one_line_a_row() {
+        let cells = || ["ORD-1".to_owned(), "many words ".repeat(40).trim_end().to_owned(), "r".repeat(100)];
+        let table = Table::new(&["REFERENCE", "REASON", "DETAIL"]).rows([cells(), cells()]);
+        let pipe = Screen { width: None, colour: false };
+        assert_eq!(table.text(&pipe).lines().count(), 3);
+        let page = Page::default().section("Charges", table);
+        assert_eq!(page.text(&pipe).lines().count(), 4);
+    }
+
+    #[test]
+    fn only_free_text_is_broken_on_a_narrow_terminal() {
+        let detail = "the gateway did not answer within the time that it has";
+        let cells = [&"ORD-".repeat(9), "1,234,567.00 HKD", "past_due", detail].map(str::to_owned);
+        let table =
+            Table::new(&["REFERENCE", "LIST PRICE", "STATE NOW", "DETAIL"]).right(&["LIST PRICE"]).rows([cells]);
+        let text = table.text(&PLAIN);
+        for whole in [&"ORD-".repeat(9), "1,234,567.00 HKD", "LIST PRICE", "STATE NOW", "DETAIL"] {
+            assert!(text.contains(whole), "{whole:?} is broken in\n{text}");
+        }
+        assert!(!text.contains(detail), "{text}");
+    }
+
+    #[test]
     fn a_reference_cannot_steer_the_terminal() {
         let page = Page::default().field("reference", "ORD\u{1b}[2J1");
         assert_eq!(page.text(&PLAIN), "reference  ORD\u{fffd}[2J1");
@@ -306,7 +339,7 @@ mod tests {
     #[test]
     fn headings_are_strong_in_colour_only() {
         let table = || Table::new(&["ID"]).rows([["a".to_owned()]]);
-        assert!(table().text(&Screen { width: 60, colour: true }).starts_with("\u{1b}[1mID"));
+        assert!(table().text(&Screen { width: Some(60), colour: true }).starts_with("\u{1b}[1mID"));
         assert!(!table().text(&PLAIN).contains('\u{1b}'));
     }
 }

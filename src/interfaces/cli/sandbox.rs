@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::{self, Page};
+use super::stop::Stop;
 use super::{Ground, exit};
 use crate::chance::Chance;
 use crate::clock::Clock;
@@ -72,7 +72,7 @@ impl Args {
         let script = self.script()?;
         let own_key = self.own_key()?;
         // Before anything says that it is ready, both signals have a listener.
-        let stop = stop()?;
+        let mut stop = Stop::listen()?;
         let listener = TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("{} could not be listened on", self.listen))?;
@@ -97,7 +97,10 @@ impl Args {
         if !self.quiet || ground.json {
             announce(ground.json, &url, &key_shown, seed)?;
         }
-        sandbox.serve(listener, stop).await.context("the sandbox could not go on listening")?;
+        sandbox
+            .serve(listener, async move { stop.told().await })
+            .await
+            .context("the sandbox could not go on listening")?;
         if !self.quiet && !ground.json {
             output::line(&format!("stopped after {} payments", sandbox.summary().payments))?;
         }
@@ -146,18 +149,6 @@ fn announce(json: bool, url: &str, key_shown: &str, seed: u64) -> anyhow::Result
         .field("summary", format!("{books}/summary"))
         .field("seed", seed.to_string())
         .print()
-}
-
-/// Ready at the first SIGTERM or Ctrl-C.
-fn stop() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM could not be listened for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C could not be listened for")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

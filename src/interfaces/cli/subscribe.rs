@@ -1,28 +1,27 @@
 //! `dues subscribe`: the first payment of a new subscription. It works beside a running daemon or without one: whoever holds the
-//! lease sends, and both follow the same protocol.
+//! lease sends, and both follow the same protocol. How the payment is followed stands in [`follow`].
+
+mod follow;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use chrono::NaiveDate;
 use serde_json::json;
 
-use super::{Ground, NotFound, exit};
+use super::stop::Stop;
+use super::{Ground, NotFound, books_to_enter, exit, output};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Sources, secret};
 use crate::domain::calendar::Zone;
 use crate::engine::begin::{BeginError, Beginning, Begun};
-use crate::engine::round::Round;
 use crate::engine::{Engine, open};
 use crate::gateway::http::Http;
 use crate::gateway::payments::{Os, Terminal};
 use crate::store::customers::NewCustomer;
-
-/// Between two looks at the payment while the customer is at the wallet.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+use follow::{End, Followed, Standing};
 
 /// Arguments of `dues subscribe`.
 #[derive(Debug, clap::Args)]
@@ -90,14 +89,6 @@ enum OsKind {
     Android,
 }
 
-/// How the wait ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Active,
-    Refused,
-    Waiting,
-}
-
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
@@ -108,35 +99,44 @@ impl Args {
         );
         let secret_key = secret::secret_key(&settings, &Sources::process_environment())?;
         let clock = Clock::system();
-        let store = open::books(&settings, &clock).await?;
+        let store = books_to_enter(&settings, &clock).await?;
         let transport = Arc::new(Http::new(&settings.gateway)?);
-        let migrate = settings.database.migrate;
-        let engine = open::engine(&settings, store, transport, &secret_key, Chance::from_system(), migrate).await?;
+        let engine = open::engine(&settings, store, transport, &secret_key, Chance::from_system(), false).await?;
+        let mut stop = Stop::listen()?;
         let begun = if self.resume { self.resumed(&engine).await? } else { self.begin(&engine).await? };
-        let (end, redirect_url) = self.follow(&engine, &begun, ground.json, &clock).await?;
+        let mut followed = Followed::new(&engine, &begun, ground.json);
+        let wait = Duration::from_secs(self.wait_minutes * 60);
+        let end = followed.run(&mut stop, wait).await?;
         let public_id = engine.store.subscription_id_text(begun.subscription_id).await?;
-        let (word, code) = match end {
-            End::Active => ("active", exit::OK),
-            End::Refused => ("refused", exit::FAILED),
+        let (word, code) = match &end {
+            End::Paid { state } => (state.as_str(), exit::OK),
+            End::Refused { .. } => ("refused", exit::FAILED),
             End::Waiting => ("waiting", exit::PARTLY),
         };
-        if ground.json {
-            println!("{}", json!({"subscription": public_id, "state": word, "redirect_url": redirect_url}));
+        let redirect_url = followed.redirect_url();
+        output::line(&if ground.json {
+            json!({"subscription": public_id, "state": word, "redirect_url": redirect_url}).to_string()
         } else {
-            match end {
-                End::Active => {
-                    println!("{public_id} is active: the first payment was captured and its source is saved.")
-                }
-                End::Refused => {
-                    println!("{public_id}: the first payment ended without money; nothing will be charged.")
-                }
-                End::Waiting => println!(
-                    "{public_id} still waits for the customer; the link stays good. Go on with: dues subscribe --reference {} --resume",
-                    self.reference
-                ),
+            self.told(&public_id, &end, redirect_url.is_some())
+        })?;
+        Ok(ExitCode::from(code))
+    }
+
+    fn told(&self, public_id: &str, end: &End, link: bool) -> String {
+        match end {
+            End::Paid { state } if state == "active" => {
+                format!("{public_id} is active: the first payment was captured and its source is saved.")
+            }
+            End::Paid { state } => format!("{public_id} is {state}; its first payment was captured."),
+            End::Refused { why } => {
+                format!("{public_id}: {why}; nothing was charged. Begin again with a new --reference.")
+            }
+            End::Waiting => {
+                let on = if link { "the customer; the link stays good" } else { "the gateway's answer" };
+                let reference = &self.reference;
+                format!("{public_id} still waits for {on}. Go on with: dues subscribe --reference {reference} --resume")
             }
         }
-        Ok(ExitCode::from(code))
     }
 
     async fn begin(&self, engine: &Engine) -> anyhow::Result<Begun> {
@@ -171,10 +171,7 @@ impl Args {
             },
         };
         match engine.begin(&beginning).await {
-            Err(BeginError::Taken { reference }) => Err(anyhow::anyhow!(
-                "there is a subscription {reference:?} already; `dues subscription show {reference}` shows it, \
-                 and --resume goes on waiting for its first payment"
-            )),
+            Err(BeginError::Taken { reference }) => anyhow::bail!("{}", taken(engine, &reference).await?),
             other => Ok(other?),
         }
     }
@@ -185,56 +182,17 @@ impl Args {
             .await?
             .ok_or_else(|| NotFound(format!("there is no first payment of a subscription {:?}", self.reference)).into())
     }
+}
 
-    async fn follow(
-        &self,
-        engine: &Engine,
-        begun: &Begun,
-        json: bool,
-        clock: &Clock,
-    ) -> anyhow::Result<(End, Option<String>)> {
-        let mut round = Round::of_charge(engine.clone(), begun.charge_id);
-        let until = clock.since_boot() + Duration::from_secs(self.wait_minutes * 60);
-        let mut shown = None;
-        loop {
-            round.until_quiet().await?;
-            let stands = engine.first_payment(begun.charge_id).await?;
-            if shown.is_none()
-                && let Some(url) = &stands.redirect_url
-            {
-                if json {
-                    println!("{}", json!({"state": "redirect", "redirect_url": url}));
-                } else {
-                    println!("The customer approves here:\n\n  {url}\n");
-                }
-                shown = Some(url.clone());
-            }
-            if stands.subscription_state == "active" {
-                return Ok((End::Active, shown));
-            }
-            if matches!(stands.charge_state.as_str(), "uncollectible" | "void" | "in_review") {
-                if stands.charge_state == "in_review" {
-                    anyhow::bail!(
-                        "the gateway refused the first payment; `dues review list` says why, nothing was charged"
-                    );
-                }
-                return Ok((End::Refused, shown));
-            }
-            if let Some(cause) = engine.gate.state().cause {
-                anyhow::bail!("{cause}; nothing was charged, go on later with --resume");
-            }
-            if clock.since_boot() >= until {
-                return Ok((End::Waiting, shown));
-            }
-            tokio::select! {
-                biased;
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted.context("signals cannot be received")?;
-                    return Ok((End::Waiting, shown));
-                }
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            engine.store.look_now(begun.charge_id, clock.now()).await?;
-        }
-    }
+/// That a reference is taken, and what can be done about it.
+async fn taken(engine: &Engine, reference: &str) -> anyhow::Result<String> {
+    let there = format!("there is a subscription {reference:?} already");
+    let show = format!("`dues subscription show {reference}` shows it");
+    // One that was handed over has no first payment here.
+    let Some(begun) = engine.begun(reference).await? else { return Ok(format!("{there}; {show}")) };
+    Ok(match Standing::of(&engine.first_payment(begun.charge_id).await?) {
+        Standing::Open => format!("{there}; {show}, and --resume goes on waiting for its first payment"),
+        Standing::Ended(End::Refused { why }) => format!("{there}, and {why}: begin again with a new --reference"),
+        Standing::Ended(_) | Standing::InReview => format!("{there}; {show}"),
+    })
 }

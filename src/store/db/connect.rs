@@ -1,4 +1,5 @@
-//! Opening the two databases: URLs, pools, and the settings on which durability rests.
+//! Opening the two databases: URLs, pools, and the settings on which durability rests. Why one cannot be opened stands in
+//! [`super::unopened`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,10 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::{Db, Store};
+use super::{Db, Store, unopened};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -22,6 +24,8 @@ const SQLITE_PAGES_BEFORE_CHECKPOINT: &str = "4000";
 const SQLITE_READERS_CACHE: &str = "-2048";
 /// The writer's page cache, in KiB.
 const SQLITE_CACHE: &str = "-16384";
+/// The first connection to PostgreSQL is waited for so long, or as long as `busy_timeout` says if that is shorter.
+const FIRST_CONNECTION: Duration = Duration::from_secs(5);
 /// What the write-ahead log is cut back to after a checkpoint.
 const SQLITE_LOG_BYTES: &str = "67108864";
 
@@ -63,17 +67,16 @@ impl DatabaseUrl {
 pub struct FileLock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl Store {
-    /// Opens the pools. Nothing is sent yet to PostgreSQL beyond what a first connection needs; a SQLite file is created.
+    /// Opens the pools. PostgreSQL is greeted once, so that an error says what is wrong with it; a SQLite file is created.
     ///
     /// # Errors
-    /// [`StoreError::Database`] where the database cannot be reached or its file not be opened.
+    /// [`StoreError::Unopened`] where the database cannot be reached or its file not be opened.
     pub async fn open(
         url: &DatabaseUrl,
         max_connections: u32,
         busy_timeout: Duration,
         clock: Clock,
     ) -> Result<Store, StoreError> {
-        let failed = |source| StoreError::Database { step: "open the database", source };
         let db = match url {
             DatabaseUrl::Sqlite(path) => {
                 let options = sqlite_options(path, busy_timeout);
@@ -86,7 +89,7 @@ impl Store {
                     .acquire_timeout(busy_timeout)
                     .connect_with(options.clone())
                     .await
-                    .map_err(failed)?;
+                    .map_err(|error| unopened::sqlite(path, &error))?;
                 let read = SqlitePoolOptions::new()
                     .max_connections(SQLITE_READERS)
                     .test_before_acquire(false)
@@ -95,10 +98,8 @@ impl Store {
                 Db::Sqlite { write, read }
             }
             DatabaseUrl::Postgres(url) => {
-                let options =
-                    PgConnectOptions::from_str(url.expose_secret()).map_err(failed)?.application_name("dues").options(
-                        [("synchronous_commit", "on"), ("timezone", "UTC"), ("lock_timeout", "30000"), ("jit", "off")],
-                    );
+                let options = postgres_options(url)?;
+                greet(&options, busy_timeout.min(FIRST_CONNECTION)).await?;
                 let pool = PgPoolOptions::new()
                     .max_connections(max_connections)
                     .test_before_acquire(false)
@@ -110,22 +111,61 @@ impl Store {
         Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()) })
     }
 
+    /// The same for who only reads: a SQLite file that does not exist is not created.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDatabase`], and those of [`Store::open`].
+    pub async fn open_existing(
+        url: &DatabaseUrl,
+        max_connections: u32,
+        busy_timeout: Duration,
+        clock: Clock,
+    ) -> Result<Store, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) if !path.exists() => Err(match unopened::directory_missing(path) {
+                Some(error) => error,
+                None => StoreError::NoDatabase { path: path.clone() },
+            }),
+            _ => Store::open(url, max_connections, busy_timeout, clock).await,
+        }
+    }
+
     /// Makes this process the one daemon on a SQLite file. On PostgreSQL there may be several, and nothing is locked.
     ///
     /// # Errors
-    /// [`StoreError::SecondDaemon`] where another process holds the lock.
+    /// [`StoreError::SecondDaemon`] where another process holds the lock; [`StoreError::Unopened`] where the file's directory is
+    /// missing.
     pub fn lock_file(url: &DatabaseUrl) -> Result<Option<FileLock>, StoreError> {
         let DatabaseUrl::Sqlite(path) = url else { return Ok(None) };
         let mut lock = path.clone().into_os_string();
         lock.push(".lock");
         let lock = PathBuf::from(lock);
         let refused = |source| StoreError::Lock { path: lock.clone(), source };
+        if let Some(error) = unopened::directory_missing(path) {
+            return Err(error);
+        }
         let file = File::options().create(true).truncate(false).write(true).open(&lock).map_err(refused)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(FileLock(file))),
             Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::SecondDaemon { path: path.clone() }),
             Err(std::fs::TryLockError::Error(source)) => Err(refused(source)),
         }
+    }
+}
+
+fn postgres_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url.expose_secret())
+        .map_err(|_| StoreError::Url("postgres: is followed by //user:password@host:port/database"))?;
+    let settings = [("synchronous_commit", "on"), ("timezone", "UTC"), ("lock_timeout", "30000"), ("jit", "off")];
+    Ok(options.application_name("dues").options(settings))
+}
+
+/// Makes one connection and closes it. A pool tries again until its time is up, and then knows no more than that.
+async fn greet(options: &PgConnectOptions, limit: Duration) -> Result<(), StoreError> {
+    match tokio::time::timeout(limit, PgConnection::connect_with(options)).await {
+        Ok(Ok(connection)) => connection.close().await.map_err(|error| unopened::postgres(options, &error)),
+        Ok(Err(error)) => Err(unopened::postgres(options, &error)),
+        Err(_) => Err(unopened::no_answer(options, limit)),
     }
 }
 

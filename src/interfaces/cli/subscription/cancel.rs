@@ -1,10 +1,10 @@
 //! `dues subscription cancel`: an operator's act on the books alone, beside the running daemon.
 
-use anyhow::Context;
 use serde_json::json;
 
 use super::{Ground, not_found, output};
 use crate::engine::cancel::{CancelError, Canceled, cancel};
+use crate::interfaces::cli::WrongUsage;
 
 /// Arguments of `dues subscription cancel`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,8 @@ pub struct Args {
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<()> {
-        let operator = self.operator.or_else(user).context("nobody is named: say who cancels with --operator NAME")?;
+        let operator =
+            self.operator.or_else(user).ok_or(WrongUsage("nobody is named: say who cancels with --operator NAME"))?;
         let (_, store) = ground.books().await?;
         let canceled = match cancel(&store, &self.name, self.at_period_end, &self.reason, &operator).await {
             Ok(canceled) => canceled,

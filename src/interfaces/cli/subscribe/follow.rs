@@ -1,0 +1,184 @@
+//! A first payment, followed until it has ended, the wait is over, or somebody says stop.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::output;
+use super::super::stop::Stop;
+use crate::engine::Engine;
+use crate::engine::begin::Begun;
+use crate::engine::round::Round;
+use crate::store::first_payments::FirstPaymentRow;
+
+/// Between two looks at the payment while the customer is at the wallet.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A gateway that is silent for longer is told of.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The money was taken.
+    Paid {
+        /// What the subscription is now.
+        state: String,
+    },
+    /// No money was taken, and none will be.
+    Refused {
+        /// What became of the payment.
+        why: &'static str,
+    },
+    /// It has not ended; somebody, or the clock, ended the wait.
+    Waiting,
+}
+
+/// How a first payment stands in the books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Its outcome is open.
+    Open,
+    /// A person must look.
+    InReview,
+    /// It has ended.
+    Ended(End),
+}
+
+impl Standing {
+    /// What the row says.
+    pub fn of(row: &FirstPaymentRow) -> Standing {
+        match (row.charge_state.as_str(), row.subscription_state.as_str()) {
+            ("in_review", _) => Standing::InReview,
+            ("void", _) => Standing::Ended(End::Refused { why: "the subscription was canceled before it was paid" }),
+            ("uncollectible", _) => Standing::Ended(End::Refused {
+                why: match row.attempt_state.as_str() {
+                    "declined" => "the first payment was declined",
+                    "canceled" => "the customer canceled the first payment",
+                    "expired" => "the first payment was not approved in time",
+                    _ => "the first payment ended without money",
+                },
+            }),
+            (_, "incomplete") => Standing::Open,
+            (_, state) => Standing::Ended(End::Paid { state: state.to_owned() }),
+        }
+    }
+}
+
+/// A first payment that is followed, and what was told of it.
+#[derive(Debug)]
+pub struct Followed<'a> {
+    engine: &'a Engine,
+    charge_id: i64,
+    round: Round,
+    json: bool,
+    redirect_url: Option<String>,
+    silence_told: bool,
+}
+
+impl<'a> Followed<'a> {
+    /// The first payment of `begun`; its link is printed as JSON, or for people.
+    pub fn new(engine: &'a Engine, begun: &Begun, json: bool) -> Self {
+        let round = Round::of_charge(engine.clone(), begun.charge_id);
+        let charge_id = begun.charge_id;
+        Followed { engine, charge_id, round, json, redirect_url: None, silence_told: false }
+    }
+
+    /// The link that was printed.
+    pub fn redirect_url(&self) -> Option<&str> {
+        self.redirect_url.as_deref()
+    }
+
+    /// Follows it for as long as `wait`.
+    ///
+    /// # Errors
+    /// What a person must look into, and books that fail.
+    pub async fn run(&mut self, stop: &mut Stop, wait: Duration) -> anyhow::Result<End> {
+        let clock = &self.engine.clock;
+        let begun = clock.since_boot();
+        loop {
+            // A payment that was begun before may have ended meanwhile: that is found out before anything is said of it.
+            self.engine.store.look_now(self.charge_id, clock.now()).await?;
+            let stopped = self.settle(stop).await?;
+            let row = self.engine.first_payment(self.charge_id).await?;
+            match Standing::of(&row) {
+                Standing::Open => {}
+                Standing::InReview => anyhow::bail!(
+                    "the gateway refused the first payment; `dues review list` says why, nothing was charged"
+                ),
+                Standing::Ended(end) => return Ok(end),
+            }
+            self.print_link(row.redirect_url)?;
+            let waited = clock.since_boot().saturating_sub(begun);
+            if stopped || waited >= wait {
+                return Ok(End::Waiting);
+            }
+            if let Some(cause) = self.engine.gate.state().cause {
+                anyhow::bail!("{cause}; go on later with --resume");
+            }
+            if self.redirect_url.is_none() && waited >= SILENCE {
+                self.tell_silence();
+            }
+            tokio::select! {
+                biased;
+                () = stop.told() => return Ok(End::Waiting),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Goes round until nothing is left to do now; whether somebody said stop meanwhile. An answer under way is awaited then, so that
+    /// its link is known; a second word ends it at once, which loses nothing: what became of it is looked up.
+    async fn settle(&mut self, stop: &mut Stop) -> anyhow::Result<bool> {
+        let mut stopped = false;
+        let mut silence_told = self.silence_told;
+        {
+            let rounds = self.round.until_quiet();
+            let silence = tokio::time::sleep(SILENCE);
+            tokio::pin!(rounds, silence);
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut rounds => {
+                        done?;
+                        break;
+                    }
+                    () = stop.told() => {
+                        if stopped {
+                            break;
+                        }
+                        stopped = true;
+                        output::remark("an answer of the gateway is awaited; a second signal ends the wait at once");
+                    }
+                    () = &mut silence, if !silence_told => {
+                        silence_told = true;
+                        tell_silence();
+                    }
+                }
+            }
+        }
+        self.silence_told = silence_told;
+        Ok(stopped)
+    }
+
+    fn print_link(&mut self, url: Option<String>) -> anyhow::Result<()> {
+        let Some(url) = url.filter(|_| self.redirect_url.is_none()) else { return Ok(()) };
+        output::line(&if self.json {
+            json!({"state": "redirect", "redirect_url": url}).to_string()
+        } else {
+            format!("The customer approves here:\n\n  {url}\n")
+        })?;
+        self.redirect_url = Some(url);
+        Ok(())
+    }
+
+    fn tell_silence(&mut self) {
+        if !self.silence_told {
+            self.silence_told = true;
+            tell_silence();
+        }
+    }
+}
+
+fn tell_silence() {
+    output::remark("the gateway has not answered yet; dues goes on trying, Ctrl-C ends the wait");
+}

@@ -1,0 +1,83 @@
+//! Why a database cannot be opened, in an operator's words: which one, the cause, and what to do next. The password is never shown.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+
+use crate::store::StoreError;
+
+/// SQLite's code for a file that is no database.
+const SQLITE_NOT_A_DATABASE: &str = "26";
+/// SQLite's codes for a file that cannot be opened, and for one that can only be read.
+const SQLITE_NOT_WRITABLE: &[&str] = &["14", "8"];
+
+/// A SQLite file that could not be opened.
+pub(super) fn sqlite(path: &Path, error: &sqlx::Error) -> StoreError {
+    if let Some(error) = directory_missing(path) {
+        return error;
+    }
+    let code = error.as_database_error().and_then(|it| it.code()).unwrap_or_default().into_owned();
+    let why = if path.is_dir() {
+        "opened: it is a directory; name a file in it".to_owned()
+    } else if SQLITE_NOT_WRITABLE.contains(&code.as_str()) {
+        "opened: the file or its directory is not writable for this user; run dues as the user that owns them"
+            .to_owned()
+    } else if code == SQLITE_NOT_A_DATABASE {
+        "opened: the file is no SQLite database; name another".to_owned()
+    } else {
+        format!("opened: {}", words(error))
+    };
+    StoreError::Unopened { database: shown_file(path), why }
+}
+
+/// That the directory of a SQLite file is missing, where it is.
+pub(super) fn directory_missing(path: &Path) -> Option<StoreError> {
+    // A path of one part stands in the directory that the process stands in.
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty() && !it.is_dir())?;
+    let why = format!("opened: the directory {} is missing; make it, or name another", directory.display());
+    Some(StoreError::Unopened { database: shown_file(path), why })
+}
+
+/// A PostgreSQL that refused, or could not be reached.
+pub(super) fn postgres(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|it| it.code()).unwrap_or_default().into_owned();
+    let words = words(error);
+    let why = match (error, code.as_str()) {
+        (sqlx::Error::Io(_), _) => format!("reached: {words}; is the server up?"),
+        (_, "3D000") => format!("opened: {words}; make it with createdb"),
+        (_, "28000" | "28P01") => format!("opened: {words}; are user and password right?"),
+        (_, "57P03") => format!("opened: {words}; try again in a moment"),
+        _ => format!("opened: {words}"),
+    };
+    StoreError::Unopened { database: shown(options), why }
+}
+
+/// A PostgreSQL that kept silent.
+pub(super) fn no_answer(options: &PgConnectOptions, limit: Duration) -> StoreError {
+    let why =
+        format!("reached: no answer within {} s; is the server up, and are host and port right?", limit.as_secs_f32());
+    StoreError::Unopened { database: shown(options), why }
+}
+
+/// The cause alone: sqlx puts words of its own before it, and the system its number behind it.
+fn words(error: &sqlx::Error) -> String {
+    let words = match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    words.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn shown_file(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+fn shown(options: &PgConnectOptions) -> String {
+    let (user, database) = (options.get_username(), options.get_database().unwrap_or(options.get_username()));
+    match options.get_socket() {
+        Some(directory) => format!("postgres://{user}:***@/{database}?host={}", directory.display()),
+        None => format!("postgres://{user}:***@{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}

@@ -1,0 +1,207 @@
+//! `dues subscribe` against a sandbox: links, ends, interruptions and a gateway that keeps silent.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::sandbox::Running;
+use crate::shop::{Said, Shop, said};
+
+/// A shop whose first payments are made at this gateway.
+struct Counter {
+    shop: Shop,
+    gateway: String,
+}
+
+impl Counter {
+    fn at(gateway: &str) -> Counter {
+        Counter { shop: Shop::without_books(), gateway: gateway.to_owned() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let gateway = format!("gateway.url={}", self.gateway);
+        let flags = [
+            "installation.environment=sandbox",
+            gateway.as_str(),
+            "gateway.success_url=https://example.com/thanks",
+            "gateway.failure_url=https://example.com/sorry",
+        ];
+        let mut all = vec!["subscribe"];
+        all.extend(flags.iter().flat_map(|flag| ["--set", flag]));
+        all.extend(arguments);
+        let mut command = self.shop.command(&all);
+        command.env("DUES_SECRET_KEY", "sk_sbox_simulated");
+        command
+    }
+
+    fn subscribe(&self, arguments: &[&str]) -> Said {
+        said(&mut self.command(arguments))
+    }
+
+    /// Subscribes without waiting for the customer; the link.
+    fn link(&self, reference: &str) -> String {
+        let said = self.subscribe(&["--reference", reference, "--plan", "monthly", "--wait-minutes", "0", "--json"]);
+        assert_eq!(said.code, 3, "{said:?}");
+        let first: Value = serde_json::from_str(said.out.lines().next().unwrap()).unwrap();
+        first["redirect_url"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A `dues subscribe` that waits, killed when the test is over however it ends.
+struct Waiting {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    err: BufReader<ChildStderr>,
+}
+
+impl Waiting {
+    fn start(mut command: Command) -> Waiting {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Waiting { child, out: BufReader::new(out), err: BufReader::new(err) }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// The rest of its output, and its exit code.
+    fn end(mut self) -> (String, Option<i32>) {
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        (rest, self.child.wait().unwrap().code())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _already_waited = self.child.wait();
+    }
+}
+
+/// The customer presses a button on the wallet's page.
+fn press(link: &str, action: &str) {
+    let (host, path) = link.trim_start_matches("http://").split_once('/').unwrap();
+    let body = format!("action={action}");
+    let mut line = TcpStream::connect(host).unwrap();
+    write!(
+        line,
+        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    line.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+}
+
+#[test]
+fn a_signal_ends_the_wait_and_the_link_stays_good() {
+    let shop = Shop::without_books();
+    let mut sandbox = Running::start(&shop, &["--json", "--quiet"]);
+    let counter = Counter::at(sandbox.first_line()["url"].as_str().unwrap());
+    for name in ["TERM", "INT"] {
+        for json in [true, false] {
+            let reference = format!("ORD-{name}-{json}");
+            let mut arguments = vec!["--reference", &reference, "--plan", "monthly"];
+            arguments.extend(json.then_some("--json"));
+            let mut waiting = Waiting::start(counter.command(&arguments));
+            let mut told = String::new();
+            while !told.contains("/pay/") {
+                assert_ne!(waiting.out.read_line(&mut told).unwrap(), 0, "{told}");
+            }
+            waiting.signal(name);
+            let (rest, code) = waiting.end();
+            assert_eq!(code, Some(3), "{name}: {rest}");
+            if json {
+                let last: Value = serde_json::from_str(&rest).unwrap();
+                assert_eq!(last["state"], "waiting", "{rest}");
+                assert!(told.contains(last["redirect_url"].as_str().unwrap()), "{rest}");
+            } else {
+                assert!(rest.contains("still waits for the customer; the link stays good. Go on with: "), "{rest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_goes_on_is_told_the_end_and_the_link_only_while_it_is_of_use() {
+    let shop = Shop::without_books();
+    let mut sandbox = Running::start(&shop, &["--json", "--quiet"]);
+    let counter = Counter::at(sandbox.first_line()["url"].as_str().unwrap());
+    let resume = |reference| counter.subscribe(&["--reference", reference, "--resume", "--wait-minutes", "0"]);
+    let again = |reference| counter.subscribe(&["--reference", reference, "--plan", "monthly"]);
+
+    let link = counter.link("ORD-1");
+    let pending = resume("ORD-1");
+    assert!(pending.code == 3 && pending.out.contains(&link), "{pending:?}");
+    assert!(again("ORD-1").err.contains("--resume goes on waiting"), "{:?}", again("ORD-1"));
+    press(&link, "pay");
+    let active = resume("ORD-1");
+    assert!(active.code == 0 && active.out.contains("is active: the first payment was captured"), "{active:?}");
+    assert!(!active.out.contains("/pay/"), "{active:?}");
+    let taken = again("ORD-1");
+    assert!(taken.code == 1 && taken.err.contains("`dues subscription show ORD-1`"), "{taken:?}");
+    assert!(!taken.err.contains("--resume"), "{taken:?}");
+
+    press(&counter.link("ORD-2"), "decline");
+    // Found out by the one that goes on, and still known to the next.
+    for _ in 0..2 {
+        let declined = resume("ORD-2");
+        let told = ": the first payment was declined; nothing was charged. Begin again with a new --reference.\n";
+        assert!(declined.code == 1 && declined.out.ends_with(told), "{declined:?}");
+        assert!(!declined.out.contains("/pay/"), "{declined:?}");
+    }
+    let taken = again("ORD-2");
+    assert!(taken.code == 1 && taken.err.contains("declined: begin again with a new --reference"), "{taken:?}");
+    assert!(!taken.err.contains("--resume"), "{taken:?}");
+}
+
+#[test]
+fn a_first_period_that_is_over_is_refused_before_anything_is_made() {
+    let shop = Shop::without_books();
+    let mut sandbox = Running::start(&shop, &["--json", "--quiet"]);
+    let counter = Counter::at(sandbox.first_line()["url"].as_str().unwrap());
+    for (anchor_on, told) in
+        [("2020-01-31", "the first period from 2020-01-31 on is over"), ("2199-01-01", "more than 1 month")]
+    {
+        let said = counter.subscribe(&["--reference", "ORD-1", "--plan", "monthly", "--anchor-on", anchor_on]);
+        assert!((said.code, said.out.as_str()) == (1, "") && said.err.contains(told), "{said:?}");
+    }
+    assert_eq!(counter.shop.dues(&["subscription", "list"]).out, "none\n");
+}
+
+#[test]
+fn a_silent_gateway_is_told_of_and_can_be_left() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let counter = Counter::at(&format!("http://{}", silent.local_addr().unwrap()));
+    let mut waiting = Waiting::start(counter.command(&["--reference", "ORD-1", "--plan", "monthly", "--json"]));
+    let mut told = String::new();
+    waiting.err.read_line(&mut told).unwrap();
+    assert_eq!(told, "dues: the gateway has not answered yet; dues goes on trying, Ctrl-C ends the wait\n");
+    waiting.signal("TERM");
+    waiting.err.read_line(&mut told).unwrap();
+    assert!(told.ends_with("an answer of the gateway is awaited; a second signal ends the wait at once\n"), "{told}");
+    waiting.signal("TERM");
+    let (rest, code) = waiting.end();
+    let last: Value = serde_json::from_str(&rest).unwrap();
+    assert_eq!((code, &last["state"], &last["redirect_url"]), (Some(3), &"waiting".into(), &Value::Null), "{rest}");
+}
+
+#[test]
+fn a_gateway_that_refuses_connections_is_told_of() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let counter = Counter::at(&format!("http://{nobody}"));
+    let mut waiting = Waiting::start(counter.command(&["--reference", "ORD-1", "--plan", "monthly"]));
+    let mut told = String::new();
+    waiting.err.read_line(&mut told).unwrap();
+    assert!(told.starts_with("dues: the gateway has not answered yet"), "{told}");
+    waiting.signal("INT");
+    let (rest, code) = waiting.end();
+    assert!(code == Some(3) && rest.contains("still waits for the gateway's answer. Go on with: "), "{code:?} {rest}");
+}
