@@ -1,6 +1,7 @@
 //! What happens, and when. Each verb is a tick: idempotent, without input, never waiting for the gateway; the next tick is the
 //! retry. Requests fly on their own ([`flights`]) and what they bring is recorded by a later tick.
 
+pub mod beat;
 pub mod begin;
 pub mod bill;
 pub mod cancel;
@@ -8,6 +9,7 @@ pub mod collect;
 pub mod dun;
 pub mod flights;
 pub mod hand_over;
+pub mod high_water;
 pub mod observation;
 pub mod open;
 pub mod reconcile;
@@ -19,10 +21,15 @@ pub mod settle;
 mod books;
 mod decide;
 mod desk;
+mod fence;
 mod gate;
 mod intent;
+mod pace;
 mod post;
+mod process;
 mod refusals;
+mod standing;
+mod steady;
 mod turns;
 
 use std::sync::Arc;
@@ -35,7 +42,9 @@ use crate::gateway::payments::Client;
 use crate::store::{Store, StoreError};
 
 pub use gate::{Gate, GateState};
+pub use pace::Pace;
 pub use rules::Rules;
+pub use steady::Steady;
 
 /// What stops a tick. The next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -97,4 +106,12 @@ pub struct Engine {
     pub bells: Arc<Bells>,
     /// This daemon's name in leases and journal.
     pub node: Arc<str>,
+    /// Which run of it this is.
+    pub process: Arc<str>,
+    /// How many sends it has committed, kept outside the books.
+    pub high_water: high_water::HighWater,
+    /// Whether the clock goes on as it should.
+    pub steady: Arc<Steady>,
+    /// How fast it sends.
+    pub pace: Arc<Pace>,
 }

@@ -4,13 +4,16 @@ pub mod attempts;
 pub mod changes;
 pub mod charges;
 pub mod customers;
+pub mod daily_plans;
 pub mod db;
 pub mod dunning_cases;
+pub mod fences;
 pub mod finance;
 pub mod first_payments;
 pub mod installation;
 pub mod journal;
 pub mod migrations;
+pub mod nodes;
 pub mod plans;
 pub mod reviews;
 pub mod situations;
@@ -82,6 +85,19 @@ pub enum StoreError {
         value: String,
         /// What is wrong with it.
         why: String,
+    },
+    /// A daemon of the same name is alive.
+    #[error(
+        "a daemon named {name:?} runs already ({process}, seen {seconds} s ago): give each daemon its own installation.node; \
+         after a crash on another machine its name is free half a minute later"
+    )]
+    NodeTaken {
+        /// The name.
+        name: String,
+        /// Which process has it.
+        process: String,
+        /// When it last came round.
+        seconds: i64,
     },
     /// Another daemon works on this SQLite file.
     #[error("another dues daemon works on {}: on SQLite there is one daemon a file; use PostgreSQL for several", path.display())]

@@ -15,6 +15,8 @@ mod guards;
 mod leases;
 #[path = "store/ledger.rs"]
 mod ledger;
+#[path = "store/nodes.rs"]
+mod nodes;
 #[path = "store/reads.rs"]
 mod reads;
 #[path = "store/scans.rs"]

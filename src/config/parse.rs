@@ -10,8 +10,8 @@ use tracing_subscriber::filter::Targets;
 
 use super::section::{Noted, Section, integer, text};
 use super::{
-    Budget, CatchUp, CatchUpRule, Circuit, Database, Engine, Environment, Gateway, Installation, Log, LogFormat,
-    LookFirst, Polls, Protocol, Resend, Schedule, Settings, address, named,
+    Audit, Brake, Budget, CatchUp, CatchUpRule, Circuit, Database, Engine, Environment, Gateway, Installation, Log,
+    LogFormat, LookFirst, Polls, Protocol, Resend, Schedule, Settings, address, named,
 };
 
 /// The rules of catching up, by their words.
@@ -40,7 +40,8 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let schedule = schedule(root.section("schedule"));
     let catch_up = catch_up(root.section("catch_up"));
     let currencies = currencies(root.section("currencies"));
-    let largest_charge_minor = limits(root.section("limits"));
+    let (largest_charge_minor, brake) = limits(root.section("limits"));
+    let audit = audit(root.section("audit"));
     let dunning = named::dunning(root.section("dunning"));
     let declines = named::declines(root.section("declines"));
     let plans = named::plans(
@@ -64,6 +65,8 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
         catch_up,
         currencies,
         largest_charge_minor,
+        brake,
+        audit,
         dunning,
         declines,
         plans,
@@ -79,6 +82,9 @@ fn installation(mut section: Section) -> Installation {
         environment: section.choice("environment", &[("sandbox", Environment::Sandbox), ("live", Environment::Live)]),
         node: section.text("node", "at most 64 characters of a-z, A-Z, 0-9, \".\", \"-\" and \"_\"", |text| {
             text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        }),
+        high_water_file: section.text("high_water_file", "an absolute path, \"none\", or empty", |text| {
+            text.is_empty() || text == "none" || text.starts_with('/')
         }),
     };
     section.finish();
@@ -179,6 +185,8 @@ fn protocol(mut section: Section) -> Protocol {
         max_sends: section.count("max_sends", 20),
         look_first: section.choice("look_first", &[("needed", LookFirst::Needed), ("always", LookFirst::Always)]),
         send_within: section.duration("send_within", "1s", "10m"),
+        gap: section.duration("gap", "1m", "366d"),
+        unknown_limit: section.count("unknown_limit", 10_000),
     };
     section.finish();
     read
@@ -243,10 +251,23 @@ fn currencies(mut section: Section) -> Vec<crate::domain::money::Currency> {
     accepted
 }
 
-fn limits(mut section: Section) -> i64 {
+fn limits(mut section: Section) -> (i64, Brake) {
     let largest = section.integer("largest_charge_minor", 1..=crate::domain::money::LARGEST_AMOUNT_MINOR);
+    let brake = Brake {
+        percent: section.integer("brake_percent", 100..=1_000_000),
+        margin: section.integer("brake_margin", 0..=100_000_000),
+    };
     section.finish();
-    largest
+    (largest, brake)
+}
+
+fn audit(mut section: Section) -> Audit {
+    let read = Audit {
+        ages: section.durations("ages", "1h", "400d"),
+        reads_per_second: section.count("reads_per_second", 1000),
+    };
+    section.finish();
+    read
 }
 
 fn http(mut section: Section) -> Option<std::net::SocketAddr> {

@@ -40,6 +40,10 @@ pub struct Settings {
     pub currencies: Vec<Currency>,
     /// The largest amount of one charge, in minor units.
     pub largest_charge_minor: i64,
+    /// When a day's plan counts as exceeded.
+    pub brake: Brake,
+    /// When a charge is looked up again, whatever it ended as.
+    pub audit: Audit,
     /// Dunning policies by name.
     pub dunning: BTreeMap<String, DunningPolicy>,
     /// Decline class by response code.
@@ -63,6 +67,8 @@ pub struct Installation {
     pub environment: Environment,
     /// This daemon's name among those on one database; the host's name where empty.
     pub node: String,
+    /// Where the high-water mark stands: a path, `none`, or empty for its usual place.
+    pub high_water_file: String,
 }
 
 /// Which of the gateway's two worlds is charged.
@@ -161,6 +167,10 @@ pub struct Protocol {
     pub look_again: Duration,
     /// From the commit of `sending` to the POST at most this much time may pass.
     pub send_within: Duration,
+    /// After a stop longer than this, everything due is looked up before it is sent.
+    pub gap: Duration,
+    /// So many outcomes may be unknown, although looked up, before sending pauses.
+    pub unknown_limit: NonZeroU32,
 }
 
 /// `protocol.resend`
@@ -179,6 +189,24 @@ pub enum LookFirst {
     Needed,
     /// Before every send.
     Always,
+}
+
+/// `limits.brake_percent` and `limits.brake_margin`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brake {
+    /// A day's charges, and their sum, may reach so many hundredths of what was planned.
+    pub percent: i64,
+    /// And so many charges more.
+    pub margin: i64,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The ages at which a charge is looked up by its reference, counted from when it was opened; empty: never.
+    pub ages: Vec<Duration>,
+    /// Look-ups a second, taken from the budget of reads.
+    pub reads_per_second: NonZeroU32,
 }
 
 /// `[polls]`

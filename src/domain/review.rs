@@ -33,6 +33,10 @@ words! {
         BodyChanged = "body_changed",
         /// An outcome contradicts the books.
         Contradiction = "contradiction",
+        /// The books may not be the latest: nothing is sent until an operator has acknowledged it.
+        Hold = "hold",
+        /// A day's charges went beyond its plan: collecting is stopped.
+        Brake = "brake",
         /// The calendar has no such date or zone.
         Calendar = "calendar",
         /// A row of the books holds what this version of dues cannot read.
@@ -73,6 +77,10 @@ impl ReviewReason {
             ReviewReason::BodyChanged => "restore the customer's row from a backup; nothing was sent again",
             ReviewReason::Contradiction => {
                 "compare the payment at the gateway with the charge and its journal; nothing was changed"
+            }
+            ReviewReason::Hold => "read `dues ledger show`, then `dues ledger acknowledge`",
+            ReviewReason::Brake => {
+                "find out why more is charged than was planned; where it is right, `dues resume-collecting`"
             }
             ReviewReason::Calendar => "check the subscription's anchor and zone, and that tzdata is installed",
             ReviewReason::Unreadable => {

@@ -111,7 +111,13 @@ impl Engine {
     async fn open_periods(&self) -> Result<(usize, usize), StoreError> {
         let mut tx = self.store.begin("bill").await?;
         // A period begins when both the database's clock and ours say so.
-        let now = tx.now().await?.min(self.clock.now());
+        let database_now = tx.now().await?;
+        let now = database_now.min(self.clock.now());
+        if self.steady.jump(database_now, self.clock.since_boot()).is_some() {
+            // Which period has begun is not known while the clock is not.
+            tx.commit().await?;
+            return Ok((0, 0));
+        }
         let due = tx.subscriptions_to_bill(now, self.rules.engine.batch.get()).await?;
         if due.is_empty() {
             tx.commit().await?;

@@ -39,6 +39,8 @@ pub(super) struct Decided {
     pub cleared: Vec<i64>,
     pub look_first: Vec<i64>,
     pub warnings: Vec<String>,
+    /// Payments that were adopted although the books know of no send.
+    pub strangers: Vec<String>,
     /// Charges of which a row cannot be read: their attempts are put off.
     pub unreadable: Vec<i64>,
 }
@@ -171,6 +173,7 @@ impl Books {
                 changes.answered.push(charge_id);
             }
             decided.warnings.extend(notes.warnings);
+            decided.strangers.extend(notes.strangers);
             // One row a payment: what was seen last in this set is what stands.
             payments.extend(notes.payments.into_iter().map(|it| (it.gateway_payment_id.clone(), it)));
             changes.reviews.extend(notes.reviews);
@@ -232,6 +235,7 @@ fn charge(row: SituationRow, attempt: Attempt) -> Result<Charge, StoreError> {
         public_id: row.charge_public_id,
         subscription_id: row.subscription_id,
         reference: row.reference,
+        due_at: row.due_at,
         amount: Money::new(row.amount_minor, currency),
         state: parse("charges", id, "state", &row.charge_state)?,
         reason: row.reason,

@@ -95,12 +95,19 @@ impl Collect {
         let work = async {
             let mut tx = engine.store.begin("lease to send").await?;
             let now = tx.now().await?;
+            let standing = engine.standing(&mut tx, now).await?;
+            let at_most = sends.requests().min(standing.at_most.unwrap_or(u32::MAX));
+            // While collecting is stopped nothing is claimed; but somebody waits for the first payment that is asked for alone.
+            if at_most == 0 || standing.closed || standing.braked && self.charge_id.is_none() {
+                tx.commit().await?;
+                return Ok((0, Settled::default()));
+            }
             let lease = Lease {
                 owner: &engine.node,
                 now,
                 until: now + delta(engine.rules.protocol.lease),
                 charge_id: self.charge_id,
-                limit: sends.requests(),
+                limit: at_most,
             };
             let rows = tx.claim_to_send(&lease).await?;
             if rows.is_empty() {
@@ -116,7 +123,7 @@ impl Collect {
                     seen: Seen::Due,
                 })
                 .collect();
-            let mut settled = engine.settle_within(tx, &due, sends).await?;
+            let mut settled = engine.settle_within(tx, now, standing, &due, sends).await?;
             // The lease was written with the decision, under the next epoch.
             settled.epochs = rows.iter().map(|row| (row.id, (row.charge_id, row.lease_epoch + 1))).collect();
             Ok((rows.len(), settled))

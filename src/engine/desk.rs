@@ -11,6 +11,7 @@ use crate::domain::source::{SourceEvent, SourceState};
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
 use crate::engine::rules::Rules;
+use crate::engine::standing::Standing;
 use crate::gateway::outcome::Expected;
 use crate::store::changes::{NewSource, PaymentChange};
 use crate::store::journal::Entry;
@@ -24,6 +25,8 @@ pub(super) struct Context<'a> {
     pub now: Instant,
     /// How many attempts may still be cleared to be sent: budget and circuit grant them.
     pub allowance: u32,
+    /// What the books say of fence, hold and brake; a day's plan shrinks with every charge that is cleared.
+    pub standing: Standing,
     /// Draws the ids of review cases.
     pub chance: &'a crate::chance::Chance,
 }
@@ -60,6 +63,7 @@ pub(super) struct Charge {
     pub public_id: String,
     pub subscription_id: i64,
     pub reference: String,
+    pub due_at: Instant,
     pub amount: Money,
     pub state: ChargeState,
     pub reason: Option<String>,
@@ -112,6 +116,8 @@ pub(super) struct Notes {
     pub look_first: Vec<i64>,
     /// What the log warns of, once it is committed.
     pub warnings: Vec<String>,
+    /// Payments that were adopted although the books know of no send.
+    pub strangers: Vec<String>,
     /// An outcome answered the open questions about this charge, though it was not in review.
     pub answered: bool,
 }
@@ -255,6 +261,18 @@ impl Desk {
         self.source.is_none()
             && self.notes.new_source.is_none()
             && matches!(self.subscription.state, SubscriptionState::Incomplete | SubscriptionState::IncompleteExpired)
+    }
+
+    /// A payment was adopted of which the books know no send.
+    pub fn stranger(&mut self, payment_id: &str) {
+        self.notes.strangers.push(payment_id.to_owned());
+        self.notes.journal.push(Entry {
+            act: "stranger",
+            subscription_id: Some(self.subscription.id),
+            charge_id: Some(self.charge.id),
+            detail: Some(payment_id.to_owned()),
+            ..Entry::default()
+        });
     }
 
     /// Warns in the log of what takes too long but needs nobody yet.

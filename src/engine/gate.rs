@@ -196,6 +196,14 @@ impl Gate {
         settled
     }
 
+    /// The account's budget is shared: each of `living` daemons has its part of it.
+    pub(super) fn share_among(&self, living: i64) {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = u32::try_from(living.max(1)).unwrap_or(u32::MAX);
+        inside.writes.share_among(living);
+        inside.reads.share_among(living);
+    }
+
     /// How it stands.
     pub fn state(&self) -> GateState {
         let cause = self.0.lock().unwrap_or_else(PoisonError::into_inner).cause();

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::engine::high_water::HighWater;
 use crate::engine::rules::{environment_of, ledger_of};
 use crate::engine::{Bells, Engine, Gate, Rules};
 use crate::gateway::payments::Client;
@@ -66,6 +67,10 @@ pub async fn engine(
         rules: Arc::new(rules),
         gate: Arc::new(Gate::new(&settings.budget, &settings.circuit)),
         bells: Arc::new(Bells::default()),
+        high_water: HighWater::of(settings, &ledger_of(settings), &node_name(settings)),
+        steady: Arc::default(),
+        pace: Arc::default(),
+        process: crate::engine::process::this().into(),
         node: node_name(settings).into(),
         store,
     })

@@ -30,6 +30,10 @@ pub struct Rules {
     pub catch_up: CatchUp,
     /// The largest amount of one charge, in minor units.
     pub largest_charge_minor: i64,
+    /// When a day's plan counts as exceeded.
+    pub brake: config::Brake,
+    /// When a charge is looked up again.
+    pub audit: config::Audit,
     /// Decline class by response code.
     pub declines: DeclineTable,
     plans: BTreeMap<i64, StoredPlan>,
@@ -57,6 +61,8 @@ impl Rules {
             engine: settings.engine.clone(),
             catch_up: settings.catch_up.clone(),
             largest_charge_minor: settings.largest_charge_minor,
+            brake: settings.brake,
+            audit: settings.audit.clone(),
             declines: DeclineTable::new(settings.declines.clone()),
             // Rows come by name and version, so the latest version of a name is the one that stays.
             plans_by_name: plans.iter().map(|it| (it.name.clone(), it.id)).collect(),

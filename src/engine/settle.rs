@@ -12,12 +12,14 @@ use crate::engine::books::{Books, Decided, Unreadable};
 use crate::engine::decide::decide;
 use crate::engine::desk::Context;
 use crate::engine::gate::{Grant, Kind};
-use crate::engine::observation::Observation;
+use crate::engine::observation::{Observation, Seen};
 use crate::engine::post::Cleared;
 use crate::engine::rules::delta;
+use crate::engine::standing::Standing;
 use crate::engine::{Engine, EngineError};
 use crate::store::attempts::SendableRow;
 use crate::store::changes::Changes;
+use crate::store::fences::NewFence;
 use crate::store::reviews::{NewReview, OpenedRow};
 use crate::store::situations::SituationRow;
 use crate::store::{StoreError, Tx};
@@ -39,25 +41,60 @@ impl Engine {
         if observations.is_empty() {
             return Ok(Settled::default());
         }
-        let tx = self.store.begin("settle").await.map_err(EngineError::of("settle"))?;
-        self.settle_within(tx, observations, sends).await.map_err(EngineError::of("settle"))
+        let work = async {
+            let mut tx = self.store.begin("settle").await?;
+            let now = tx.now().await?;
+            // An answer or a look at a known payment sends nothing, and adopts nothing that the books do not know.
+            let bears = |it: &Observation| matches!(it.seen, Seen::Due | Seen::LookedUp { .. });
+            let standing = if sends.requests() > 0 || observations.iter().any(bears) {
+                self.standing(&mut tx, now).await?
+            } else {
+                Standing { closed: true, ..Standing::default() }
+            };
+            self.settle_within(tx, now, standing, observations, sends).await
+        };
+        work.await.map_err(EngineError::of("settle"))
     }
 
     /// The same in a transaction that has done something already, such as leasing the rows that are observed.
     pub(super) async fn settle_within(
         &self,
         mut tx: Tx,
+        now: Instant,
+        standing: Standing,
         observations: &[Observation],
         mut sends: Grant<'_>,
     ) -> Result<Settled, StoreError> {
-        let now = tx.now().await?;
         let mut charge_ids: Vec<i64> = observations.iter().map(|it| it.charge_id).collect();
         charge_ids.sort_unstable();
         charge_ids.dedup();
-        let rows = tx.situations(charge_ids).await?;
-        let mut context = Context { rules: &self.rules, now, allowance: sends.requests(), chance: &self.chance };
-        let Decided { mut changes, cleared, mut look_first, warnings, unreadable } =
-            decide_all(rows, observations, &mut context);
+        let rows = tx.situations(charge_ids.clone()).await?;
+        let allowance = |standing: &Standing| {
+            let granted = sends.requests().min(standing.at_most.unwrap_or(u32::MAX));
+            if standing.may_send() { granted } else { 0 }
+        };
+        let mut context = Context {
+            rules: &self.rules,
+            now,
+            allowance: allowance(&standing),
+            standing: standing.clone(),
+            chance: &self.chance,
+        };
+        let mut decided = decide_all(rows, observations, &mut context);
+        let strangers = i64::try_from(decided.strangers.len()).unwrap_or(i64::MAX);
+        if strangers > standing.strangers_left && !standing.held {
+            // Nothing that was cleared beside them may go: it is decided again, under the hold.
+            let detail = format!("the gateway has {}, of which these books know no send", decided.strangers.join(", "));
+            let fence = NewFence { reason: "stranger", detail, lost_sends: 0, holds: true };
+            self.raise(&mut tx, &fence, now).await?;
+            context.standing = Standing { held: true, continuity_from: Some(now), ..standing };
+            context.allowance = 0;
+            let rows = tx.situations(charge_ids).await?;
+            decided = decide_all(rows, observations, &mut context);
+        } else if strangers > 0 {
+            tx.expect_fewer_strangers(strangers).await?;
+        }
+        let Decided { mut changes, cleared, mut look_first, warnings, unreadable, strangers: _ } = decided;
         // Given back before a read is asked for: where it was granted as the circuit's probe, the look-up is that probe.
         sends.keep(sends.requests().saturating_sub(context.allowance));
         let looks = self.grant_looks(&mut look_first, &mut changes, now);
@@ -67,8 +104,11 @@ impl Engine {
         tx.put_off(&unreadable, now + delta(self.rules.polls.in_review), now).await?;
         self.tell(&tx.apply(changes, &self.node, now).await?);
         let sendables = if cleared.is_empty() { Vec::new() } else { tx.sendables(cleared).await? };
+        let sent = i64::try_from(sendables.len()).unwrap_or(i64::MAX);
+        let mark = self.count_sends(&mut tx, &context.standing, sent, now).await?;
         let references = if look_first.is_empty() { Vec::new() } else { tx.references(look_first).await? };
         tx.commit().await?;
+        self.pace.note(sent, now);
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -79,11 +119,51 @@ impl Engine {
         }
         let committed = self.clock.since_boot();
         let clear = |row: SendableRow| Cleared::after_commit(row, committed);
+        // The mark outside the books stands on the disk before anything goes out, or nothing goes out.
+        let cleared = match mark.map_or(Ok(()), |mark| self.high_water.raise_to(mark)) {
+            Ok(()) => sendables.into_iter().map(clear).collect(),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::error!(%error, cause, attempts = sent, "not sent; they are looked up when their lease is over");
+                Vec::new()
+            }
+        };
         Ok(Settled {
-            cleared: sendables.into_iter().map(clear).collect(),
+            cleared,
             look_first: references.into_iter().map(|row| (row.id, row.reference)).collect(),
             epochs: BTreeMap::new(),
         })
+    }
+
+    /// Counts what is about to be sent: in the day's plan, and in this daemon's mark, which is given. A plan that was exceeded stops
+    /// collecting, for every daemon.
+    async fn count_sends(
+        &self,
+        tx: &mut Tx,
+        standing: &Standing,
+        sent: i64,
+        now: Instant,
+    ) -> Result<Option<i64>, StoreError> {
+        if let Some(exceeded) = &standing.exceeded
+            && tx.brake(exceeded, now).await?
+        {
+            tracing::error!("collecting is stopped: {exceeded}; see `dues status`, then `dues resume-collecting`");
+            let review = NewReview {
+                public_id: ReviewId::new(now, self.chance.ten_bytes()),
+                reason: ReviewReason::Brake,
+                subject: now.date_naive().to_string(),
+                subscription_id: None,
+                charge_id: None,
+                payment_id: None,
+                evidence: exceeded.clone(),
+            };
+            self.tell(&tx.open_reviews(&[review], now).await?);
+        }
+        if sent == 0 {
+            return Ok(None);
+        }
+        tx.count_first_sends(now.date_naive(), &standing.counted()).await?;
+        tx.count_sends(&self.node, &self.process, sent).await.map(Some)
     }
 
     /// A read for each that must be looked up first. Those for which there is none now are taken out: they stay created, and come

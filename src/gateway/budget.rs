@@ -18,6 +18,7 @@ const MOST_OVERDRAFT_SECONDS: i64 = 60;
 /// granted first; then nothing goes until that is made good.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
+    whole: Option<NonZeroU32>,
     limit: Option<NonZeroU32>,
     rate: u32,
     parts: i64,
@@ -32,6 +33,7 @@ impl TokenBucket {
     pub fn new(per_second: Option<NonZeroU32>) -> Self {
         let rate = per_second.map_or(0, NonZeroU32::get);
         TokenBucket {
+            whole: per_second,
             limit: per_second,
             rate,
             parts: burst(rate) * TOKEN,
@@ -65,6 +67,16 @@ impl TokenBucket {
             let least = -i64::from(limit.get()) * MOST_OVERDRAFT_SECONDS * TOKEN;
             self.parts = self.parts.saturating_sub(i64::from(made) * TOKEN).max(least);
         }
+    }
+
+    /// The budget is shared by so many daemons, and this bucket has an equal part of it, at least one a second.
+    pub fn share_among(&mut self, daemons: u32) {
+        let Some(whole) = self.whole else { return };
+        let part = NonZeroU32::new(whole.get() / daemons.max(1)).unwrap_or(NonZeroU32::MIN);
+        let was_whole = self.limit.is_some_and(|limit| self.rate >= limit.get());
+        self.limit = Some(part);
+        self.rate = if was_whole { part.get() } else { self.rate.min(part.get()) };
+        self.parts = self.parts.min(burst(self.rate) * TOKEN);
     }
 
     /// Gives back tokens that were taken and not used.
@@ -223,6 +235,25 @@ mod tests {
         assert_eq!(bucket.take(at(-365 * day), 1_000), 0);
         assert!(bucket.available(Instant::MAX_UTC) <= 10);
         assert!(bucket.available(Instant::MIN_UTC) <= 10);
+    }
+
+    #[test]
+    fn a_budget_is_shared_equally_and_whole_again_when_the_others_are_gone() {
+        let mut bucket = bucket(90);
+        bucket.share_among(3);
+        assert_eq!((bucket.rate(at(0)), bucket.available(at(0))), (Some(30), 3));
+        bucket.take(at(0), 3);
+        bucket.pause_until(at(100));
+        bucket.share_among(2);
+        assert_eq!(bucket.rate(at(100)), Some(15), "what a pause took grows back");
+        assert_eq!(bucket.rate(at(60_000)), Some(45));
+        bucket.share_among(1);
+        assert_eq!(bucket.rate(at(60_001)), Some(90));
+        bucket.share_among(1_000);
+        assert_eq!(bucket.rate(at(60_001)), Some(1));
+        let mut unlimited = TokenBucket::new(None);
+        unlimited.share_among(5);
+        assert_eq!(unlimited.take(at(0), 100), 100);
     }
 
     #[test]

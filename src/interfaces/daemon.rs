@@ -18,8 +18,9 @@ use tokio_util::task::TaskTracker;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{self, Settings, Sources};
+use crate::engine::beat::BeatError;
 use crate::engine::schedule::{Cron, CronBells};
-use crate::engine::{Engine, Rules, open};
+use crate::engine::{Engine, EngineError, Rules, open};
 use crate::gateway::http::Http;
 use crate::interfaces::systemd;
 use crate::store::{DatabaseUrl, Store, StoreError};
@@ -35,7 +36,12 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What keeps it from running: a pin that disagrees, a second daemon on the file, a port that is taken.
-pub async fn run(settings: Settings, sources: Sources, secret_key: &SecretString) -> anyhow::Result<()> {
+pub async fn run(
+    settings: Settings,
+    sources: Sources,
+    secret_key: &SecretString,
+    verify_first: bool,
+) -> anyhow::Result<()> {
     let clock = Clock::system();
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let url = DatabaseUrl::parse(secrecy::ExposeSecret::expose_secret(&settings.database.url))?;
@@ -53,11 +59,15 @@ pub async fn run(settings: Settings, sources: Sources, secret_key: &SecretString
         return Ok(());
     };
     health.watch(Arc::clone(&engine.gate));
+    let mut released = engine.take_name(verify_first).await?;
     if lock.is_some() {
-        let released = engine.store.release_all_leases(clock.now()).await?;
-        if released > 0 {
-            tracing::info!(attempts = released, "a former process left work behind; it is taken up now");
-        }
+        released += engine.store.release_all_leases(clock.now()).await?;
+    }
+    if released > 0 {
+        tracing::info!(attempts = released, "a former process left work behind; it is taken up now");
+    }
+    if engine.high_water.path().is_none() {
+        tracing::warn!("installation.high_water_file has no place: a restored backup is known by its age alone");
     }
     let (rules_sent, rules) = watch::channel(Arc::clone(&engine.rules));
     let cron_bells = CronBells::default();
@@ -77,7 +87,7 @@ pub async fn run(settings: Settings, sources: Sources, secret_key: &SecretString
         gateway = settings.gateway.url,
         "dues runs"
     );
-    live(&engine, &health, &settings, &sources, &rules_sent, &mut signals).await;
+    let replaced = live(&engine, &health, &settings, &sources, &rules_sent, &mut signals).await;
 
     systemd::stopping();
     tracing::info!("stopping: nothing new is sent, answers under way are awaited");
@@ -92,6 +102,12 @@ pub async fn run(settings: Settings, sources: Sources, secret_key: &SecretString
     if !drained {
         tracing::warn!("answers are still under way; they are looked up at the next start");
     }
+    if replaced.is_none() {
+        let stopped = engine.store.node_stopped(&engine.node, &engine.process, clock.now());
+        if !matches!(tokio::time::timeout(DATABASE_AGAIN, stopped).await, Ok(Ok(()))) {
+            tracing::warn!("the books could not be told of the stop; the next start looks as after a crash");
+        }
+    }
     // A connection that is lost in a wait for its lock must not hold up the end of the process.
     let closed = tokio::time::timeout(DATABASE_AGAIN, engine.store.close()).await;
     if closed.is_err() {
@@ -100,7 +116,7 @@ pub async fn run(settings: Settings, sources: Sources, secret_key: &SecretString
     let round_trips = engine.store.round_trips();
     let round_trips: Vec<String> = round_trips.iter().map(|(work, trips)| format!("{work} {trips}")).collect();
     tracing::info!(round_trips = round_trips.join(", "), "stopped");
-    Ok(())
+    replaced.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Opens the books, waiting for a database that is away. None: told to stop meanwhile.
@@ -145,7 +161,7 @@ async fn open_engine(
     }
 }
 
-/// Signs of life and reloads, until told to stop.
+/// Signs of life and reloads, until told to stop. Some: another process has taken this daemon's name.
 async fn live(
     engine: &Engine,
     health: &Health,
@@ -153,13 +169,13 @@ async fn live(
     sources: &Sources,
     rules: &watch::Sender<Arc<Rules>>,
     signals: &mut Signals,
-) {
+) -> Option<BeatError> {
     let every = systemd::watchdog_interval().map_or(SIGN_OF_LIFE, |interval| SIGN_OF_LIFE.min(interval / 3));
     loop {
         tokio::select! {
             biased;
             told = signals.next() => match told {
-                Told::Stop => return,
+                Told::Stop => return None,
                 Told::Reload => {
                     systemd::reloading();
                     reload(engine, settings, sources, rules).await;
@@ -167,8 +183,14 @@ async fn live(
                 }
             },
             () = tokio::time::sleep(every) => {
-                if let Err(error) = engine.store.heartbeat(engine.clock.now()).await {
-                    health.database_fails(&error);
+                match engine.beat().await {
+                    Ok(beat) => health.stands(&beat),
+                    Err(error @ BeatError::Replaced(_)) => {
+                        tracing::error!(%error, "this daemon ends");
+                        return Some(error);
+                    }
+                    Err(BeatError::Engine(EngineError::Store { source, .. })) => health.database_fails(&source),
+                    Err(BeatError::HighWater(error)) => tracing::error!(%error, "the mark outside the books is not known"),
                 }
                 if health.loops_come_round() {
                     systemd::watchdog();

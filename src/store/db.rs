@@ -163,6 +163,11 @@ impl Store {
 }
 
 impl Tx {
+    /// Whether this is PostgreSQL.
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self.unit, Unit::Postgres(_))
+    }
+
     /// The database's own time, by which leases, looks and the age of keys are measured. On SQLite, and under a clock that is
     /// turned by hand, the Clock is the database's time.
     ///

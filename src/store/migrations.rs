@@ -25,7 +25,7 @@ macro_rules! twins {
     };
 }
 
-static TWINS: &[Twin] = twins![1 "0001_books", 2 "0002_finance"];
+static TWINS: &[Twin] = twins![1 "0001_books", 2 "0002_finance", 3 "0003_nodes"];
 
 row! {
     VersionRow { version: Option<i64> }

@@ -49,6 +49,8 @@ row! {
         period_index: i64,
         /// The reference at the gateway.
         reference: String,
+        /// From when it was owed.
+        due_at: Instant,
         /// What is owed.
         amount_minor: i64,
         /// In which currency.
@@ -102,7 +104,7 @@ impl Tx {
 
 const SITUATIONS: &str = "SELECT a.id AS attempt_id, a.n, a.kind, a.state AS attempt_state, a.lease_epoch, a.payment_id, a.next_at, \
      a.sends, a.looks, a.late_looks, a.first_sent_at, a.last_sent_at, a.unknown_since, a.server_error, a.missing_since, a.created_at, \
-     c.id AS charge_id, c.public_id AS charge_public_id, c.period_index, c.reference, c.amount_minor, c.currency, \
+     c.id AS charge_id, c.public_id AS charge_public_id, c.period_index, c.reference, c.due_at, c.amount_minor, c.currency, \
      c.state AS charge_state, c.reason, c.paid_at, c.paid_by, p.dunning, \
      (SELECT g.zone FROM segments g WHERE g.subscription_id = s.id AND g.first_index <= CASE WHEN c.period_index < 0 THEN 0 \
          ELSE c.period_index END ORDER BY g.first_index DESC LIMIT 1) AS zone, \

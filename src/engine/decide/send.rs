@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::config::LookFirst;
-use crate::domain::attempt::AttemptEvent;
+use crate::domain::attempt::{AttemptEvent, AttemptState};
 use crate::domain::charge::ChargeEvent;
 use crate::domain::review::ReviewReason;
 use crate::domain::source::SourceState;
@@ -14,6 +14,8 @@ use crate::engine::rules::delta;
 
 /// How long an attempt waits that may not be sent yet: its source is not confirmed, or its subscription paused.
 const AFTER_NOT_YET: TimeDelta = TimeDelta::hours(1);
+/// How long an attempt waits while nothing may be sent: an operator is waited for, or collecting is stopped.
+const WHILE_STOPPED: TimeDelta = TimeDelta::minutes(10);
 /// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment").
 pub(super) const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30);
 /// How long an attempt waits for which the budget held no token.
@@ -49,7 +51,9 @@ pub(super) fn due(desk: &mut Desk, context: &mut Context<'_>, id: i64, looked: b
     if desk.charge.amount.amount_minor > context.rules.largest_charge_minor {
         return over_limit(desk, context, id);
     }
-    if !looked && (n > 1 || context.rules.protocol.look_first == LookFirst::Always) {
+    let from_before = context.standing.continuity_from.is_some_and(|from| desk.charge.due_at < from);
+    let always = context.rules.protocol.look_first == LookFirst::Always;
+    if !looked && (n > 1 || from_before || context.standing.held || always) {
         desk.lease(id, now + delta(context.rules.protocol.lease));
         desk.notes.look_first.push(id);
         return Ok(());
@@ -65,8 +69,18 @@ pub(super) fn is_chargeable(desk: &Desk) -> bool {
 /// Moves the attempt to `sending`. The caller commits it, and only then a POST is built of it.
 pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
     let now = context.now;
-    if context.allowance == 0 {
-        postpone(desk, id, now + AFTER_NO_TOKEN);
+    if is_stopped(desk, context, id) {
+        // What was looked up and waits for the operator is known by its count of looks.
+        if let Some(attempt) = desk.attempt_mut(id) {
+            attempt.looks += i64::from(attempt.state == AttemptState::Created);
+        }
+        postpone(desk, id, now + WHILE_STOPPED);
+        return Ok(());
+    }
+    let is_new = desk.attempt(id).is_some_and(|it| it.n == 1 && it.sends == 0 && !it.is_first);
+    if context.allowance == 0 || is_new && !context.standing.takes(&desk.charge.amount) {
+        let wait = if context.standing.exceeded.is_some() { WHILE_STOPPED } else { AFTER_NO_TOKEN };
+        postpone(desk, id, now + wait);
         return Ok(());
     }
     context.allowance -= 1;
@@ -103,7 +117,7 @@ pub(super) fn may_replay(desk: &Desk, context: &Context<'_>, id: i64) -> bool {
 
 /// Sends it, as soon as the key has rested; the attempt stays as it is.
 pub(super) fn replay(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
-    if !may_replay(desk, context, id) {
+    if !may_replay(desk, context, id) || is_stopped(desk, context, id) {
         return;
     }
     let now = context.now;
@@ -121,6 +135,13 @@ pub(super) fn replay(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
     // Whatever becomes of this send, the payment is looked at again when the key has rested.
     attempt.next_at = attempt.next_at.map(|at| at.min(now + RESEND_AFTER));
     desk.notes.cleared.push(id);
+}
+
+/// Whether nothing may be sent of this attempt for now. A brake does not hold up whoever approves a first payment.
+fn is_stopped(desk: &Desk, context: &Context<'_>, id: i64) -> bool {
+    let standing = &context.standing;
+    let is_first = desk.attempt(id).is_some_and(|it| it.is_first);
+    standing.held || standing.closed || standing.braked && !is_first
 }
 
 fn postpone(desk: &mut Desk, id: i64, until: crate::clock::Instant) {

@@ -124,6 +124,9 @@ fn adopt(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment)
     if !wrong.is_empty() {
         return answer::mismatch(desk, context, id, payment, &wrong);
     }
+    if is_stranger(desk, context, payment) {
+        desk.stranger(&payment.id);
+    }
     let closed = |desk: &Desk, it: i64| {
         desk.attempt(it).is_none_or(|it| matches!(it.state, AttemptState::Superseded | AttemptState::Withdrawn))
     };
@@ -138,6 +141,16 @@ fn adopt(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment)
         Some(AttemptState::Sending | AttemptState::Unknown) => beside(desk, context, id, payment),
         _ => Ok(()),
     }
+}
+
+/// Whether the books know of no send that could have made this payment: they may have been set back in time, or another ledger charges
+/// the same periods.
+fn is_stranger(desk: &Desk, context: &Context<'_>, payment: &Payment) -> bool {
+    let other = payment.ledger.as_ref().is_some_and(|ledger| *ledger != context.rules.ledger.to_string());
+    let known = desk.charge.attempts.iter().any(|it| {
+        it.payment_id.as_ref() == Some(&payment.id) || it.sends > 0 && payment.attempt_n.is_none_or(|n| n == it.n)
+    });
+    other || !known
 }
 
 /// The payment of an attempt that had ended is open at the gateway, and ours beside it may have been sent: two may take money. A

@@ -10,7 +10,11 @@ use crate::interfaces::{daemon, telemetry};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Signals: TERM or INT stops (answers under way are awaited; a second one stops at once), \
     HUP takes up a changed config.\n\nExamples:\n  dues run --config /etc/dues/dues.toml\n  dues run --set log.format=json")]
-pub struct Args {}
+pub struct Args {
+    /// Looks every due charge up at the gateway before it is sent, as after a restore
+    #[arg(long)]
+    verify_first: bool,
+}
 
 impl Args {
     /// Runs it.
@@ -18,7 +22,7 @@ impl Args {
         let loaded = ground.load()?;
         let secret_key = secret::secret_key(&loaded.settings, &Sources::process_environment())?;
         telemetry::start(&loaded.settings.log, telemetry::Surroundings::of_this_process())?;
-        daemon::run(loaded.settings, ground.sources.clone(), &secret_key).await?;
+        daemon::run(loaded.settings, ground.sources.clone(), &secret_key, self.verify_first).await?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::engine::Gate;
+use crate::engine::beat::Beat;
 use crate::store::StoreError;
 
 /// A loop that has not come round for so long hangs.
@@ -22,6 +23,7 @@ pub(super) struct Health {
 #[derive(Debug, Default)]
 struct Inside {
     database: Option<String>,
+    stands: Option<String>,
     loops: BTreeMap<&'static str, Loop>,
 }
 
@@ -73,6 +75,13 @@ impl Health {
         inside.database = Some(text);
     }
 
+    /// What the books say of sending, seen when the daemon came round.
+    pub fn stands(&self, beat: &Beat) {
+        let held = beat.held.as_ref().map(|why| format!("books: HELD ({why}), see dues ledger show"));
+        let braked = beat.braked.as_ref().map(|why| format!("books: collecting is stopped ({why})"));
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).stands = held.or(braked);
+    }
+
     /// Whether every loop came round lately. A failed or idle tick counts: an outage is no reason to be killed.
     pub fn loops_come_round(&self) -> bool {
         let now = self.clock.since_boot();
@@ -86,6 +95,7 @@ impl Health {
         if let Some(error) = &self.inside.lock().unwrap_or_else(PoisonError::into_inner).database {
             missing.push(format!("database: {error}"));
         }
+        missing.extend(self.inside.lock().unwrap_or_else(PoisonError::into_inner).stands.clone());
         if let Some(gate) = self.gate.get()
             && let Some(cause) = gate.state().cause
         {

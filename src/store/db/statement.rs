@@ -161,7 +161,7 @@ impl Statement {
 
     /// Text and values for SQLite: a set is one JSON parameter.
     pub(super) fn for_sqlite(self) -> (String, Vec<Value>) {
-        let mut text = without_locks(self.text, |_, _| String::new());
+        let mut text = without_locks(self.text, |_| String::new());
         let mut values = self.values;
         for set in self.sets {
             let fields: Vec<String> =
@@ -175,9 +175,7 @@ impl Statement {
 
     /// Text, single values and columns for PostgreSQL: a set is one array parameter a column.
     pub(super) fn for_postgres(self) -> (String, Vec<Value>, Vec<Column>) {
-        let mut text = without_locks(self.text, |skip, table| {
-            format!("FOR UPDATE OF {table}{}", if skip { " SKIP LOCKED" } else { "" })
-        });
+        let mut text = without_locks(self.text, |clause| clause.to_owned());
         let mut columns = Vec::new();
         for set in self.sets {
             let names: Vec<&str> = set.columns.iter().map(|(name, _)| *name).collect();
@@ -198,13 +196,16 @@ impl Statement {
     }
 }
 
-/// Replaces `{lock a}` and `{hold a}`.
-fn without_locks(text: &str, lock: impl Fn(bool, &str) -> String) -> String {
+/// Replaces `{lock a}`, `{hold a}` and `{share a}` by what `lock` makes of PostgreSQL's clause for it.
+fn without_locks(text: &str, lock: impl Fn(&str) -> String) -> String {
     let mut out = text.to_owned();
-    for (word, skip) in [("{lock ", true), ("{hold ", false)] {
+    for (word, clause, rest) in
+        [("{lock ", "FOR UPDATE OF", " SKIP LOCKED"), ("{hold ", "FOR UPDATE OF", ""), ("{share ", "FOR SHARE OF", "")]
+    {
         while let Some(start) = out.find(word) {
             let end = start + out[start..].find('}').expect("a lock in a statement is closed");
-            let clause = lock(skip, &out[start + word.len()..end]);
+            let table = &out[start + word.len()..end];
+            let clause = lock(&format!("{clause} {table}{rest}"));
             out.replace_range(start..=end, &clause);
         }
     }

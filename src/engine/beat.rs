@@ -1,0 +1,243 @@
+//! `beat`: a daemon takes its name, comes round, and holds the books against the signs that they are not the latest. Whatever it finds
+//! stands in the books before anything else is sent.
+
+use chrono::{Days, TimeDelta};
+
+use crate::clock::Instant;
+use crate::domain::id::ReviewId;
+use crate::domain::review::ReviewReason;
+use crate::engine::fence::{Known, judge};
+use crate::engine::process::{is_alive, is_of_this_machine};
+use crate::engine::rules::delta;
+use crate::engine::{Engine, EngineError};
+use crate::store::fences::{FenceStateRow, NewFence};
+use crate::store::nodes::NodeRow;
+use crate::store::reviews::NewReview;
+use crate::store::{StoreError, Tx};
+
+/// A daemon on another machine that came round so lately is alive.
+const ALIVE_WITHIN: TimeDelta = TimeDelta::seconds(30);
+
+/// What a daemon saw when it came round.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// Daemons that are alive, this one included.
+    pub living: i64,
+    /// Why nothing is sent until an operator acknowledges.
+    pub held: Option<String>,
+    /// Why nothing is collected.
+    pub braked: Option<String>,
+    /// The fence that was raised just now.
+    pub raised: Option<NewFence>,
+}
+
+/// Why a daemon could not come round.
+#[derive(Debug, thiserror::Error)]
+pub enum BeatError {
+    /// The books.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Another process has this daemon's name: this one must end.
+    #[error("another process runs under the name {0:?}; give each daemon its own installation.node")]
+    Replaced(String),
+    /// The file outside the books.
+    #[error(transparent)]
+    HighWater(#[from] crate::engine::high_water::HighWaterError),
+}
+
+impl Engine {
+    /// Takes the daemon's name and looks whether the books are the latest; `asked`: the operator wants look-ups first. What a former
+    /// process of this name was at work on is looked up at once; how many attempts that are.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeTaken`] where that process is alive.
+    pub async fn take_name(&self, asked: bool) -> Result<u64, BeatError> {
+        let mark = self.high_water.read()?;
+        let work = async {
+            let mut tx = self.store.begin("take name").await?;
+            let now = tx.now().await?;
+            self.steady.trust(now, self.clock.since_boot());
+            let fence = tx.fence().await?;
+            let first = tx.living_nodes(Instant::MIN_UTC).await? == 0;
+            let node = tx.node(&self.node).await?;
+            if let Some(node) = node.as_ref().filter(|node| node.process != *self.process && node.stopped_at.is_none())
+            {
+                refuse_the_living(node, now)?;
+            }
+            let released = tx.release_leases_of(&self.node, now).await?;
+            tx.register_node(&self.node, &self.process, now).await?;
+            let known = Known {
+                now,
+                heartbeat_at: (!first || node.is_some()).then_some(fence.heartbeat_at),
+                timelines: (fence.timeline.clone(), tx.timeline().await?),
+                sends: node.as_ref().map(|node| node.sends),
+                mark,
+                gap: delta(self.rules.protocol.gap),
+                asked,
+            };
+            let raised = self.look_back(&mut tx, &known).await?;
+            self.plan_days(&mut tx, now).await?;
+            tx.commit().await?;
+            if let Some(raised) = &raised {
+                say(raised);
+            }
+            Ok((released, node.map_or(0, |node| node.sends)))
+        };
+        let (released, sends) = work.await.map_err(EngineError::of("take name"))?;
+        self.high_water.raise_to(sends)?;
+        Ok(released)
+    }
+
+    /// Comes round.
+    ///
+    /// # Errors
+    /// [`BeatError::Replaced`] where another process has the name; the daemon ends then.
+    pub async fn beat(&self) -> Result<Beat, BeatError> {
+        let mark = self.high_water.read()?;
+        let condition = self.gate.state().cause;
+        let work = async {
+            let mut tx = self.store.begin("beat").await?;
+            let now = tx.now().await?;
+            let mut fence = tx.fence().await?;
+            let Some(node) = tx.node(&self.node).await? else {
+                return Err(StoreError::Moved { table: "nodes" });
+            };
+            tx.beat_node(&self.node, &self.process, condition.as_deref(), now).await?;
+            let known = Known {
+                now,
+                heartbeat_at: Some(fence.heartbeat_at),
+                timelines: (fence.timeline.clone(), tx.timeline().await?),
+                sends: Some(node.sends),
+                mark,
+                gap: delta(self.rules.protocol.gap),
+                asked: false,
+            };
+            let mut raised = self.look_back(&mut tx, &known).await?;
+            self.watch_clock(&mut tx, &mut fence, &mut raised, now).await?;
+            self.plan_days(&mut tx, now).await?;
+            let living = tx.living_nodes(now - ALIVE_WITHIN).await?;
+            if raised.is_some() {
+                fence = tx.fence().await?;
+            }
+            tx.commit().await?;
+            if let Some(raised) = &raised {
+                say(raised);
+            }
+            Ok(Beat { living, held: fence.held_reason, braked: fence.braked_reason, raised })
+        };
+        match work.await {
+            Ok(beat) => {
+                self.gate.share_among(beat.living);
+                Ok(beat)
+            }
+            Err(StoreError::Moved { table: "nodes" }) => Err(BeatError::Replaced(self.node.to_string())),
+            Err(error) => Err(EngineError::of("beat")(error).into()),
+        }
+    }
+
+    /// Judges the books, writes down what follows, and notes that this daemon came round.
+    async fn look_back(&self, tx: &mut Tx, known: &Known) -> Result<Option<NewFence>, StoreError> {
+        let raised = judge(known);
+        if let Some(fence) = &raised {
+            self.raise(tx, fence, known.now).await?;
+            // From now on the books know what was lost, so that it is told once.
+            let outside = known.sends.unwrap_or(0) + fence.lost_sends;
+            tx.raise_mark(&self.node, outside).await?;
+        }
+        tx.beat_installation(known.timelines.1.as_deref(), known.now).await?;
+        Ok(raised)
+    }
+
+    /// Raises a fence, and asks a person where it holds.
+    pub(super) async fn raise(&self, tx: &mut Tx, fence: &NewFence, now: Instant) -> Result<(), StoreError> {
+        tx.raise_fence(fence, &self.node, now).await?;
+        if fence.holds {
+            let review = NewReview {
+                public_id: ReviewId::new(now, self.chance.ten_bytes()),
+                reason: ReviewReason::Hold,
+                subject: "these books".to_owned(),
+                subscription_id: None,
+                charge_id: None,
+                payment_id: None,
+                evidence: fence.detail.clone(),
+            };
+            self.tell(&tx.open_reviews(&[review], now).await?);
+        }
+        Ok(())
+    }
+
+    /// A clock that jumped holds everything until it is right again, or an operator has acknowledged that it is right now.
+    async fn watch_clock(
+        &self,
+        tx: &mut Tx,
+        fence: &mut FenceStateRow,
+        raised: &mut Option<NewFence>,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let boot = self.clock.since_boot();
+        let held_for_it = fence.held_reason.as_deref() == Some("clock");
+        match self.steady.jump(now, boot) {
+            None => {
+                self.steady.trust(now, boot);
+                if held_for_it && self.steady.is_told() {
+                    tx.acknowledge_fences(&self.node, "the clock goes on as it should again", now).await?;
+                    (fence.held_at, fence.held_reason) = (None, None);
+                }
+                self.steady.tell(false);
+            }
+            // An operator has acknowledged what this daemon told: the clock is right as it is.
+            Some(_) if fence.held_at.is_none() && self.steady.is_told() => {
+                self.steady.trust(now, boot);
+                self.steady.tell(false);
+            }
+            Some(jump) if fence.held_at.is_none() => {
+                self.steady.tell(true);
+                let detail = format!("the clock jumped by {} seconds while the daemon ran", jump.num_seconds());
+                let fence = NewFence { reason: "clock", detail, lost_sends: 0, holds: true };
+                self.raise(tx, &fence, now).await?;
+                *raised = Some(fence);
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Today's plan where there is none, and tomorrow's, before it begins.
+    async fn plan_days(&self, tx: &mut Tx, now: Instant) -> Result<(), StoreError> {
+        let today = now.date_naive();
+        for day in [today, today + Days::new(1)] {
+            if tx.daily_plans(day).await?.is_empty() {
+                tx.freeze_day(day, now).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A process that is alive keeps its name.
+fn refuse_the_living(node: &NodeRow, now: Instant) -> Result<(), StoreError> {
+    let asleep = now - node.heartbeat_at;
+    let alive = if is_of_this_machine(&node.process) { is_alive(&node.process) } else { asleep.abs() < ALIVE_WITHIN };
+    if !alive {
+        return Ok(());
+    }
+    Err(StoreError::NodeTaken { name: node.name.clone(), process: node.process.clone(), seconds: asleep.num_seconds() })
+}
+
+fn say(fence: &NewFence) {
+    if fence.holds {
+        tracing::error!(
+            fence.reason = fence.reason,
+            fence.lost_sends = fence.lost_sends,
+            "HELD, nothing is sent: {}; read `dues ledger show`, then `dues ledger acknowledge`",
+            fence.detail
+        );
+    } else {
+        tracing::warn!(
+            fence.reason = fence.reason,
+            fence.lost_sends = fence.lost_sends,
+            "everything due is looked up before it is sent: {}",
+            fence.detail
+        );
+    }
+}

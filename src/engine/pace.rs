@@ -1,0 +1,81 @@
+//! How fast this daemon sends, and what follows from outcomes that stay unknown: beyond a limit one request at a time probes.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::TimeDelta;
+
+use crate::clock::Instant;
+
+/// Sends are remembered for so long.
+const REMEMBERED: TimeDelta = TimeDelta::hours(1);
+/// Between two probes while too many outcomes are unknown.
+const PROBE_EVERY: TimeDelta = TimeDelta::seconds(30);
+/// Of a hundred sends of the last hour so many may be unknown.
+const UNKNOWN_PER_HUNDRED: i64 = 1;
+
+/// Sends of the last hour, and the last probe.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<Inside>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    sends: VecDeque<(Instant, i64)>,
+    probed_at: Option<Instant>,
+}
+
+impl Pace {
+    /// Notes sends that were committed.
+    pub(super) fn note(&self, count: i64, now: Instant) {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.sends.push_back((now, count));
+        inside.forget(now);
+    }
+
+    /// How many may be sent at once while `not_found` outcomes are unknown although a look-up has shown nothing of them; none where
+    /// that is no reason to hold back.
+    pub(super) fn limit(&self, not_found: i64, at_least: i64, now: Instant) -> Option<u32> {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.forget(now);
+        let last_hour: i64 = inside.sends.iter().map(|(_, count)| count).sum();
+        if not_found <= at_least.max(last_hour * UNKNOWN_PER_HUNDRED / 100) {
+            return None;
+        }
+        if inside.probed_at.is_some_and(|at| now >= at && now < at + PROBE_EVERY) {
+            return Some(0);
+        }
+        inside.probed_at = Some(now);
+        Some(1)
+    }
+}
+
+impl Inside {
+    fn forget(&mut self, now: Instant) {
+        while self.sends.front().is_some_and(|(at, _)| *at <= now - REMEMBERED) {
+            self.sends.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::instant_from_micros;
+
+    fn at(seconds: i64) -> Instant {
+        instant_from_micros((1_800_000_000 + seconds) * 1_000_000)
+    }
+
+    #[test]
+    fn beyond_the_limit_one_request_probes_now_and_then() {
+        let pace = Pace::default();
+        assert_eq!(pace.limit(5, 5, at(0)), None);
+        assert_eq!(pace.limit(6, 5, at(0)), Some(1));
+        assert_eq!(pace.limit(6, 5, at(29)), Some(0));
+        assert_eq!(pace.limit(6, 5, at(30)), Some(1));
+        pace.note(1_000, at(31));
+        assert_eq!(pace.limit(10, 5, at(31)), None, "one of a hundred");
+        assert_eq!(pace.limit(11, 5, at(61)), Some(1));
+        assert_eq!(pace.limit(6, 5, at(31 + 3_600)), Some(1), "what was sent longer ago no longer counts");
+    }
+}

@@ -1,0 +1,206 @@
+//! Daily plans: how many charges a day would send for the first time, frozen before it begins; what was granted beyond it, and what
+//! was sent. Days are UTC.
+
+use chrono::NaiveDate;
+
+use super::db::{Rows, Statement, Tx};
+use super::{Store, StoreError};
+use crate::cells;
+use crate::clock::Instant;
+use crate::row;
+
+row! {
+    /// One day's plan in one currency.
+    pub DailyPlanRow {
+        /// The day, YYYY-MM-DD.
+        day: String,
+        /// The currency.
+        currency: String,
+        /// Charges planned.
+        planned_count: i64,
+        /// Their sum.
+        planned_minor: i64,
+        /// Charges granted by acknowledged acts.
+        granted_count: i64,
+        /// Their sum.
+        granted_minor: i64,
+        /// Charges sent.
+        sent_count: i64,
+        /// Their sum.
+        sent_minor: i64,
+        /// The price of one charge, on average over the plans of this currency.
+        usual_minor: i64,
+        /// Charges that the days before planned and did not send.
+        carried_count: i64,
+        /// Their sum.
+        carried_minor: i64,
+    }
+}
+
+/// First sends of one day in one currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amounts {
+    /// The currency.
+    pub currency: String,
+    /// How many.
+    pub count: i64,
+    /// Their sum.
+    pub amount_minor: i64,
+}
+
+/// What falls due on a day, by currency: subscriptions whose next period begins then, those of one day that begin anew each day, and
+/// intents that wait for it. `$1` is the day's text, `$2` its first instant, `$3` the first after it, `$4` when it is frozen.
+const FREEZE: &str = "INSERT INTO daily_plans (day, currency, frozen_at, planned_count, planned_minor) \
+     SELECT $1, u.currency, $4, CAST(SUM(u.n) AS BIGINT), CAST(SUM(u.minor) AS BIGINT) FROM ( \
+         SELECT k.code AS currency, 0 AS n, 0 AS minor FROM currencies k \
+         UNION ALL SELECT p.currency, 1, p.amount_minor FROM subscriptions s \
+             JOIN segments g ON g.subscription_id = s.id AND g.first_index = (SELECT MAX(h.first_index) FROM segments h \
+                 WHERE h.subscription_id = s.id AND h.first_index <= s.next_index) \
+             JOIN plans p ON p.id = g.plan_id \
+             WHERE s.state IN ('trialing', 'active', 'past_due') AND s.bill_at < $3 \
+             AND (s.next_charge_at >= $2 OR $4 >= $2 OR (g.interval_unit = 'day' AND g.interval_count = 1)) \
+         UNION ALL SELECT c.currency, 1, c.amount_minor FROM attempts a JOIN charges c ON c.id = a.charge_id \
+             WHERE a.state = 'created' AND a.kind = 'recurring' AND a.n = 1 AND a.next_at < $3 \
+             AND (a.next_at >= $2 OR $4 >= $2) \
+     ) u GROUP BY u.currency ON CONFLICT (day, currency) DO NOTHING";
+
+impl Tx {
+    /// Plans a day from the books as they stand; does nothing where it is planned already.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn freeze_day(&mut self, day: NaiveDate, now: Instant) -> Result<(), StoreError> {
+        let starts = day.and_time(chrono::NaiveTime::MIN).and_utc();
+        let ends = starts + chrono::TimeDelta::days(1);
+        self.run(Statement::new(FREEZE).bind(day.to_string()).bind(starts).bind(ends).bind(now)).await?;
+        Ok(())
+    }
+
+    /// A day's plans, one a currency; none where it was not planned.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn daily_plans(&mut self, day: NaiveDate) -> Result<Vec<DailyPlanRow>, StoreError> {
+        self.all(plans_of(day)).await
+    }
+
+    /// Counts first sends of a day.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn count_first_sends(&mut self, day: NaiveDate, sent: &[Amounts]) -> Result<(), StoreError> {
+        if sent.is_empty() {
+            return Ok(());
+        }
+        self.run(
+            Statement::new(
+                "UPDATE daily_plans SET sent_count = sent_count + v.n, sent_minor = sent_minor + v.minor FROM {v} \
+                 WHERE daily_plans.day = $1 AND daily_plans.currency = v.currency",
+            )
+            .bind(day.to_string())
+            .rows("v", set_of(sent)),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Grants more for a day, by an act that somebody has acknowledged.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn grant(&mut self, day: NaiveDate, granted: &[Amounts]) -> Result<(), StoreError> {
+        if granted.is_empty() {
+            return Ok(());
+        }
+        self.run(
+            Statement::new(
+                "UPDATE daily_plans SET granted_count = granted_count + v.n, granted_minor = granted_minor + v.minor \
+                 FROM {v} WHERE daily_plans.day = $1 AND daily_plans.currency = v.currency",
+            )
+            .bind(day.to_string())
+            .rows("v", set_of(granted)),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Stops collecting, for every daemon. Whether it ran until now.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn brake(&mut self, reason: &str, now: Instant) -> Result<bool, StoreError> {
+        let braked = self
+            .run(
+                Statement::new(
+                    "UPDATE installation SET braked_at = $1, braked_reason = $2 WHERE id = 1 AND braked_at IS NULL",
+                )
+                .bind(now)
+                .bind(reason),
+            )
+            .await?;
+        Ok(braked > 0)
+    }
+
+    /// Lets collecting go on; grants what waits to be sent by the end of `day`. What was granted; none where nothing was stopped.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn release_brake(&mut self, day: NaiveDate) -> Result<Option<Vec<Amounts>>, StoreError> {
+        let released = self
+            .run(Statement::new(
+                "UPDATE installation SET braked_at = NULL, braked_reason = NULL WHERE id = 1 AND braked_at IS NOT NULL",
+            ))
+            .await?;
+        if released == 0 {
+            return Ok(None);
+        }
+        let ends = day.and_time(chrono::NaiveTime::MIN).and_utc() + chrono::TimeDelta::days(1);
+        let waiting: Vec<WaitingRow> = self.all(Statement::new(WAITING).bind(ends)).await?;
+        let granted: Vec<Amounts> = waiting
+            .into_iter()
+            .map(|row| Amounts { currency: row.currency, count: row.n, amount_minor: row.minor })
+            .collect();
+        self.grant(day, &granted).await?;
+        Ok(Some(granted))
+    }
+}
+
+row! { WaitingRow { currency: String, n: i64, minor: i64 } }
+
+const WAITING: &str = "SELECT c.currency, COUNT(*) AS n, CAST(SUM(c.amount_minor) AS BIGINT) AS minor FROM attempts a \
+     JOIN charges c ON c.id = a.charge_id WHERE a.state = 'created' AND a.kind = 'recurring' AND a.n = 1 AND a.next_at < $1 \
+     GROUP BY c.currency ORDER BY c.currency";
+
+const PLANS_OF_DAY: &str = "SELECT d.day, d.currency, d.planned_count, d.planned_minor, d.granted_count, d.granted_minor, \
+     d.sent_count, d.sent_minor, CAST(COALESCE((SELECT AVG(p.amount_minor) FROM plans p WHERE p.currency = d.currency), 0) \
+     AS BIGINT) AS usual_minor, \
+     CAST(COALESCE((SELECT SUM(e.planned_count + e.granted_count - e.sent_count) FROM daily_plans e \
+         WHERE e.currency = d.currency AND e.day < $1 AND e.day >= $2), 0) AS BIGINT) AS carried_count, \
+     CAST(COALESCE((SELECT SUM(e.planned_minor + e.granted_minor - e.sent_minor) FROM daily_plans e \
+         WHERE e.currency = d.currency AND e.day < $1 AND e.day >= $2), 0) AS BIGINT) AS carried_minor \
+     FROM daily_plans d WHERE d.day = $1 ORDER BY d.currency";
+
+/// What was planned and not sent is owed to later days for so long.
+const CARRIED_FOR: chrono::Days = chrono::Days::new(7);
+
+fn set_of(amounts: &[Amounts]) -> Rows {
+    let mut rows = Rows::new(&["currency", "n", "minor"], "tii");
+    for it in amounts {
+        rows.push(cells![it.currency.as_str(), it.count, it.amount_minor]);
+    }
+    rows
+}
+
+fn plans_of(day: NaiveDate) -> Statement {
+    Statement::new(PLANS_OF_DAY).bind(day.to_string()).bind((day - CARRIED_FOR).to_string())
+}
+
+impl Store {
+    /// The plans of a day, for people.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn plans_of_day(&self, day: NaiveDate) -> Result<Vec<DailyPlanRow>, StoreError> {
+        self.read(plans_of(day)).await
+    }
+}

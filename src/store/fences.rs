@@ -1,0 +1,232 @@
+//! Fences: when the books could not be trusted to be the latest, why, and who has read it. The fence itself stands in the
+//! installation's row, so that every daemon sees it in the transaction that sends.
+
+use super::db::{Statement, Tx};
+use super::{Store, StoreError};
+use crate::clock::Instant;
+use crate::row;
+
+/// A fence that is about to be raised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFence {
+    /// What was seen, in one word of the table's CHECK.
+    pub reason: &'static str,
+    /// The figures, in one sentence.
+    pub detail: String,
+    /// Sends that the books have forgotten.
+    pub lost_sends: i64,
+    /// Whether nothing is sent until it is acknowledged.
+    pub holds: bool,
+}
+
+row! {
+    /// The fence as it stands.
+    pub FenceStateRow {
+        /// When these books were begun.
+        started_at: Instant,
+        /// When a daemon last came round.
+        heartbeat_at: Instant,
+        /// PostgreSQL's timeline then.
+        timeline: Option<String>,
+        /// What fell due before is looked up before its first send.
+        continuity_from: Option<Instant>,
+        /// From when an operator is waited for.
+        held_at: Option<Instant>,
+        /// Why.
+        held_reason: Option<String>,
+        /// From when collecting is stopped.
+        braked_at: Option<Instant>,
+        /// By how much a day's plan was exceeded.
+        braked_reason: Option<String>,
+    }
+}
+
+row! {
+    /// A fence that was raised.
+    pub FenceRow {
+        /// The order of raising.
+        id: i64,
+        /// When.
+        raised_at: Instant,
+        /// By which daemon.
+        node: String,
+        /// What was seen.
+        reason: String,
+        /// The figures.
+        detail: String,
+        /// Sends that the books have forgotten.
+        lost_sends: i64,
+        /// Whether it holds.
+        holds: i64,
+        /// When it was acknowledged.
+        acknowledged_at: Option<Instant>,
+        /// By whom.
+        acknowledged_by: Option<String>,
+    }
+}
+
+row! {
+    /// A payment that the gateway had and the books did not know of.
+    pub AdoptedRow {
+        /// When it was adopted.
+        at: Instant,
+        /// The merchant's own reference of the subscription.
+        subscription: String,
+        /// The period.
+        period_index: i64,
+        /// What it is about.
+        detail: Option<String>,
+        /// The charge's amount.
+        amount_minor: i64,
+        /// In which currency.
+        currency: String,
+    }
+}
+
+const STATE: &str = "SELECT started_at, heartbeat_at, timeline, continuity_from, held_at, held_reason, braked_at, braked_reason \
+     FROM installation i WHERE id = 1";
+
+impl Tx {
+    /// The fence, held until this unit of work ends: no daemon sends meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn fence(&mut self) -> Result<FenceStateRow, StoreError> {
+        self.one(Statement::new(
+            "SELECT started_at, heartbeat_at, timeline, continuity_from, held_at, held_reason, braked_at, braked_reason \
+             FROM installation i WHERE id = 1 {hold i}",
+        ))
+        .await
+    }
+
+    /// Notes that a daemon came round.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn beat_installation(&mut self, timeline: Option<&str>, now: Instant) -> Result<(), StoreError> {
+        self.run(
+            Statement::new("UPDATE installation SET heartbeat_at = $1, timeline = $2 WHERE id = 1")
+                .bind(now)
+                .bind(timeline),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Raises the fence: everything due by now is looked up before its first send, every charge of the last weeks is audited, and,
+    /// where it holds, nothing is sent.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn raise_fence(&mut self, fence: &NewFence, node: &str, now: Instant) -> Result<(), StoreError> {
+        self.run(
+            Statement::new(
+                "INSERT INTO fences (raised_at, node, reason, detail, lost_sends, holds) VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(now)
+            .bind(node)
+            .bind(fence.reason)
+            .bind(fence.detail.as_str())
+            .bind(fence.lost_sends)
+            .bind(fence.holds),
+        )
+        .await?;
+        self.run(
+            Statement::new(
+                "UPDATE installation SET continuity_from = $1, \
+                 strangers_left = CASE WHEN $2 = 1 THEN 0 ELSE strangers_left + $3 END, \
+                 held_at = CASE WHEN $2 = 1 THEN COALESCE(held_at, $1) ELSE held_at END, \
+                 held_reason = CASE WHEN $2 = 1 THEN COALESCE(held_reason, $4) ELSE held_reason END WHERE id = 1",
+            )
+            .bind(now)
+            .bind(fence.holds)
+            .bind(fence.lost_sends)
+            .bind(fence.reason),
+        )
+        .await?;
+        self.run(Statement::new("UPDATE charges SET audit_at = $1 WHERE audit_at IS NOT NULL").bind(now)).await?;
+        Ok(())
+    }
+
+    /// Payments turned up that a fail-over had made the books forget: so many fewer are expected.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn expect_fewer_strangers(&mut self, count: i64) -> Result<(), StoreError> {
+        self.run(
+            Statement::new(
+                "UPDATE installation SET strangers_left = CASE WHEN strangers_left > $1 THEN strangers_left - $1 ELSE 0 END \
+                 WHERE id = 1",
+            )
+            .bind(count),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Lifts the hold: what waited for it is sent, each after its look-up. How many fences were acknowledged.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn acknowledge_fences(&mut self, by: &str, reason: &str, now: Instant) -> Result<u64, StoreError> {
+        let acknowledged = self
+            .run(
+                Statement::new(
+                    "UPDATE fences SET acknowledged_at = $1, acknowledged_by = $2, acknowledged_reason = $3 \
+                     WHERE holds = 1 AND acknowledged_at IS NULL",
+                )
+                .bind(now)
+                .bind(by)
+                .bind(reason),
+            )
+            .await?;
+        self.run(Statement::new("UPDATE installation SET held_at = NULL, held_reason = NULL WHERE id = 1")).await?;
+        self.run(
+            Statement::new("UPDATE attempts SET next_at = $1 WHERE state = 'created' AND looks > 0 AND next_at > $1")
+                .bind(now),
+        )
+        .await?;
+        Ok(acknowledged)
+    }
+}
+
+impl Store {
+    /// The fence as it stands.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn fence_state(&self) -> Result<FenceStateRow, StoreError> {
+        self.read_one(Statement::new(STATE)).await
+    }
+
+    /// Every fence that was raised, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn fences(&self, limit: u32) -> Result<Vec<FenceRow>, StoreError> {
+        self.read(
+            Statement::new(
+                "SELECT id, raised_at, node, reason, detail, lost_sends, holds, acknowledged_at, acknowledged_by \
+                 FROM fences ORDER BY id DESC LIMIT $1",
+            )
+            .bind(limit),
+        )
+        .await
+    }
+
+    /// Payments that were adopted since `since` although the books knew of no send.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn adopted_since(&self, since: Instant) -> Result<Vec<AdoptedRow>, StoreError> {
+        self.read(
+            Statement::new(
+                "SELECT j.at, s.reference AS subscription, c.period_index, j.detail, c.amount_minor, c.currency FROM journal j \
+                 JOIN charges c ON c.id = j.charge_id JOIN subscriptions s ON s.id = j.subscription_id \
+                 WHERE j.act = 'stranger' AND j.at >= $1 ORDER BY j.id",
+            )
+            .bind(since),
+        )
+        .await
+    }
+}
