@@ -33,8 +33,8 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong with them, found in one reading.
 pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
-    let mut unread = Vec::new();
-    let tree = layers::merge(sources, &mut unread);
+    let layers::Merged { tree, unread, any_file } = layers::merge(sources);
+    let is_whole = unread.is_empty();
     let noted = section::Noted::new(unread);
     let settings = parse::settings(&tree, &noted);
     let effective = effective::effective(&tree);
@@ -45,6 +45,22 @@ pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
             .find(|value| value.key == key)
             .map_or_else(|| layers::BUILT_IN.to_owned(), |value| value.origin.clone())
     };
-    faults.extend(contradiction::contradictions(&settings, &faults, origin));
+    if is_whole {
+        faults.extend(contradiction::contradictions(&settings, &faults, origin));
+    }
+    // Everything may come from the environment and from flags; only where something is missing is the file missing too.
+    if !any_file && faults.iter().any(is_of_defaults) {
+        faults.retain(|fault| !is_of_defaults(fault));
+        faults.insert(0, no_file());
+    }
     if faults.is_empty() { Ok(Loaded { settings, effective }) } else { Err(Faults::new(faults)) }
+}
+
+fn is_of_defaults(fault: &Fault) -> bool {
+    fault.origin.starts_with(layers::BUILT_IN)
+}
+
+fn no_file() -> Fault {
+    let allowed = format!("{} is not there; write it, or name one with --config", layers::STANDARD_FILE);
+    Fault { origin: "no config file".to_owned(), key: String::new(), value: None, allowed }
 }

@@ -11,7 +11,7 @@ pub struct Effective {
     pub key: String,
     /// The value as it is written there, with the password of an address masked.
     pub value_shown: String,
-    /// A file, `environment`, `flag`, `built-in` or `built-in preset NAME`.
+    /// A file, the name of a variable, `--set KEY`, `built-in` or `built-in preset NAME`.
     pub origin: String,
 }
 

@@ -13,6 +13,7 @@ use super::{
     Budget, CatchUp, CatchUpRule, Circuit, Database, Engine, Environment, Gateway, Installation, Log, LogFormat,
     LookFirst, Polls, Protocol, Resend, Schedule, Settings, address, named,
 };
+use crate::domain::money::{Currency, LARGEST_AMOUNT_MINOR};
 
 /// The rules of catching up, by their words.
 pub(super) const CATCH_UP_RULES: [(&str, CatchUpRule); 4] = [
@@ -27,8 +28,7 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let mut root = Section::root(tree, noted);
     let installation = installation(root.section("installation"));
     // An environment that was not understood must not make the rest of the file look wrong.
-    let understood =
-        !noted.borrow().iter().any(|fault| fault.key == "installation" || fault.key == "installation.environment");
+    let understood = noted.is_whole() && !noted.has("installation") && !noted.has("installation.environment");
     let environment = understood.then_some(installation.environment);
     let database = database(root.section("database"));
     let gateway = gateway(root.section("gateway"), environment);
@@ -41,11 +41,13 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let catch_up = catch_up(root.section("catch_up"));
     let currencies = currencies(root.section("currencies"));
     let largest_charge_minor = limits(root.section("limits"));
+    // Another limit may stand in a source that could not be read.
+    let largest_price_minor = if noted.is_whole() { largest_charge_minor } else { LARGEST_AMOUNT_MINOR };
     let dunning = named::dunning(root.section("dunning"));
     let declines = named::declines(root.section("declines"));
     let plans = named::plans(
         root.section("plans"),
-        &named::PlanRules { currencies: &currencies, largest_charge_minor, dunning: &dunning },
+        &named::PlanRules { currencies: &currencies, largest_price_minor, dunning: &dunning },
     );
     let http_listen = http(root.section("http"));
     let log = log(root.section("log"));
@@ -109,7 +111,8 @@ fn database(mut section: Section) -> Database {
 fn gateway(mut section: Section, environment: Option<Environment>) -> Gateway {
     let url = section.text("url", "a text", |_| true);
     let trusted_by = section.written("url").zip(environment);
-    if let Some(refusal) = trusted_by.and_then(|(url, environment)| address::refusal(url, environment)) {
+    let refusal = trusted_by.and_then(|(url, environment)| address::refusal(url, environment));
+    if let Some(refusal) = refusal {
         section.refuse("url", refusal);
     }
     let returns = "an http or https address of at most 1024 characters, or empty";
@@ -236,7 +239,7 @@ fn catch_up(mut section: Section) -> CatchUp {
     read
 }
 
-fn currencies(mut section: Section) -> Vec<crate::domain::money::Currency> {
+fn currencies(mut section: Section) -> Vec<Currency> {
     let allowed = "a list of ISO 4217 codes in capitals, such as [\"HKD\"]";
     let accepted = section.list("accepted", allowed, |code| code.parse().ok());
     section.finish();
@@ -244,7 +247,7 @@ fn currencies(mut section: Section) -> Vec<crate::domain::money::Currency> {
 }
 
 fn limits(mut section: Section) -> i64 {
-    let largest = section.integer("largest_charge_minor", 1..=crate::domain::money::LARGEST_AMOUNT_MINOR);
+    let largest = section.integer("largest_charge_minor", 1..=LARGEST_AMOUNT_MINOR);
     section.finish();
     largest
 }
