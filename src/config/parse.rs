@@ -110,8 +110,10 @@ fn database(mut section: Section) -> Database {
 
 fn gateway(mut section: Section, environment: Option<Environment>) -> Gateway {
     let url = section.text("url", "a text", |_| true);
-    let trusted_by = section.written("url").zip(environment);
-    let refusal = trusted_by.and_then(|(url, environment)| address::refusal(url, environment));
+    let refusal = section.written("url").and_then(|url| match environment {
+        Some(environment) => address::refusal(url, environment),
+        None => address::misshapen(url),
+    });
     if let Some(refusal) = refusal {
         section.refuse("url", refusal);
     }

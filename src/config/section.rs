@@ -282,6 +282,8 @@ fn shown(key: &str, value: &Value) -> Option<String> {
     match &value.kind {
         ValueKind::Table(_) => None,
         _ if key == "database.url" => None,
+        // A user and a password do not belong there, which is why they may stand there in a fault.
+        ValueKind::String(url) if key == "gateway.url" && url.contains('@') => None,
         _ => super::effective::written(value),
     }
 }

@@ -271,3 +271,24 @@ fn without_any_file_the_file_is_what_is_missing() {
     sources.flags = vec![flag("installation.name", "books")];
     assert_eq!(config::load(&sources).unwrap().settings.installation.name, "books");
 }
+
+#[test]
+fn a_wrong_environment_or_list_of_currencies_hides_no_other_fault() {
+    let form = "must be http:// or https://, a host and perhaps a port, without a user or a path";
+    for (url, shown) in [
+        ("ftp://api.checkout.com", " = \"ftp://api.checkout.com\""),
+        ("api.checkout.com", " = \"api.checkout.com\""),
+        ("https://api.checkout.com/payments", " = \"https://api.checkout.com/payments\""),
+        ("https://me:secret@api.checkout.com", ""),
+    ] {
+        let case = Case::named(&format!("installation.environment = \"prod\"\ngateway.url = \"{url}\""));
+        let faults = case.faults();
+        assert!(faults.len() == 2 && faults[0].contains("installation.environment"), "{faults:#?}");
+        assert!(faults[1].starts_with(&format!("dues.toml: gateway.url{shown}: {form}")), "{faults:#?}");
+    }
+    for accepted in ["currencies.accepted = [\"hkd\"]", "currencies.accepted = []", "currencies = 1"] {
+        let faults = Case::named(&format!("{accepted}\n{}", PLAN.replace("HKD", "XYZ"))).faults();
+        let told = "dues.toml: plans.monthly.currency = \"XYZ\": must be an ISO 4217 code in capitals, such as \"HKD\"";
+        assert!(faults.len() == 2 && faults.contains(&told.to_owned()), "{faults:#?}");
+    }
+}
