@@ -49,6 +49,9 @@ impl Noted {
     }
 }
 
+/// A key that is looked for in the wrong place often enough to have an answer of its own.
+const SECRET_KEY: &str = "secret_key";
+
 /// A table of the tree, and which of its keys were asked for.
 pub(super) struct Section<'a> {
     path: String,
@@ -94,6 +97,11 @@ impl<'a> Section<'a> {
         for name in self.names().into_iter().filter(|name| !self.asked.contains(name)) {
             let origin = origin(self.table.and_then(|table| table.get(name)));
             let allowed = match nearest(name, self.asked.iter().copied()) {
+                _ if name == SECRET_KEY => {
+                    "the key never stands in a config; write it into a file of its own and name that in \
+                     gateway.secret_key_file; replace the key where others could read it here"
+                        .to_owned()
+                }
                 Some(meant) => {
                     format!("is not a known key; did you mean {}?", layers::respelt(&self.dotted(meant), &origin))
                 }

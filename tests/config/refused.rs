@@ -292,3 +292,17 @@ fn a_wrong_environment_or_list_of_currencies_hides_no_other_fault() {
         assert!(faults.len() == 2 && faults.contains(&told.to_owned()), "{faults:#?}");
     }
 }
+
+#[test]
+fn a_secret_key_in_a_config_is_answered_and_never_shown() {
+    let told = "the key never stands in a config; write it into a file of its own and name that in \
+                gateway.secret_key_file; replace the key where others could read it here";
+    for value in ["sk_sbox_canary", "canary"] {
+        let file = Case::named(&format!("gateway.secret_key = \"{value}\"")).faults();
+        assert_eq!(file, [format!("dues.toml: gateway.secret_key: {told}")]);
+        let variable = Case::named("").environment("DUES__GATEWAY__SECRET_KEY", value).faults();
+        assert_eq!(variable, [format!("DUES__GATEWAY__SECRET_KEY: gateway.secret_key: {told}")]);
+        let flag = Case::named("").flag("gateway.secret_key", value).faults();
+        assert_eq!(flag, [format!("--set gateway.secret_key: {told}")]);
+    }
+}
