@@ -28,6 +28,14 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
 }
 
+impl Loaded {
+    /// The fault of a key whose value only another layer can judge, at the place where it stands. The value is not shown.
+    pub fn fault(&self, key: &str, allowed: &str) -> Faults {
+        let origin = effective::origin_of(&self.effective, key);
+        Faults::new(vec![Fault { origin, key: key.to_owned(), value: None, allowed: allowed.to_owned() }])
+    }
+}
+
 /// Reads all sources.
 ///
 /// # Errors
@@ -39,13 +47,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
     let settings = parse::settings(&tree, &noted);
     let effective = effective::effective(&tree);
     let mut faults = noted.into_inner();
-    let origin = |key: &str| {
-        effective
-            .iter()
-            .find(|value| value.key == key)
-            .map_or_else(|| layers::BUILT_IN.to_owned(), |value| value.origin.clone())
-    };
     if is_whole {
+        let origin = |key: &str| effective::origin_of(&effective, key);
         faults.extend(contradiction::contradictions(&settings, &faults, origin));
     }
     // Everything may come from the environment and from flags; only where something is missing is the file missing too.
