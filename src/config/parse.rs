@@ -33,7 +33,7 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let database = database(root.section("database"));
     let gateway = gateway(root.section("gateway"), environment);
     let budget = budget(root.section("budget"), environment);
-    let circuit = circuit(root.section("circuit"));
+    let circuit = circuit(root.section("circuit"), &gateway.url);
     let protocol = protocol(root.section("protocol"));
     let polls = polls(root.section("polls"));
     let engine = engine(root.section("engine"));
@@ -159,11 +159,12 @@ fn budget(mut section: Section, environment: Option<Environment>) -> Budget {
     read
 }
 
-fn circuit(mut section: Section) -> Circuit {
+fn circuit(mut section: Section, gateway_url: &str) -> Circuit {
     let read = Circuit {
         failures: section.count("failures", 1000),
         probe_after: section.duration("probe_after", "1s", "1h"),
         probe_after_refusal: section.duration("probe_after_refusal", "1s", "24h"),
+        gateway_host: gateway_url.rsplit('/').next().unwrap_or_default().to_owned(),
     };
     section.finish();
     read
