@@ -177,7 +177,7 @@ impl Import {
             let entered = self.summary.entered;
             let rejected = self.enter(set).await.map_err(|source| ImportError::Books { entered, source })?;
             for (line, (record, reason)) in rejected {
-                self.rejects.add(&source.layout, record, &reason).map_err(ImportError::Rejects)?;
+                self.rejects.add(&source.layout, line, record, &reason).map_err(ImportError::Rejects)?;
                 self.summary.reject(line, reason);
             }
             progress(source.lines.read_bytes());

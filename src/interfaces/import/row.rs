@@ -24,7 +24,7 @@ pub fn hand_over(cells: &Cells) -> Result<HandOver, String> {
             faults.note(column, "holds a control character");
         }
         if text.contains('\u{fffd}') {
-            faults.note(column, "holds U+FFFD, which stands for a letter that was lost");
+            faults.note(column, "holds U+FFFD, which stands for what was lost: write what belongs there, or nothing");
         }
     }
     let reference = faults.required(cells, "reference");
