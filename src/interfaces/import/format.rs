@@ -129,12 +129,12 @@ fn columns_of(names: &[String], text: &str) -> Result<Vec<&'static str>, String>
     let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
     let found: Vec<&'static str> = names.iter().filter_map(|name| columns::known(name)).collect();
     if let ([_], true) = (names.as_slice(), text.contains([';', '\t'])) {
-        return Err("the columns must stand between commas".to_owned());
+        return Err(format!("the columns must stand between commas; {}", columns::all()));
     }
     let is_header = !found.is_empty() || names.iter().any(|name| columns::unknown(name, 0).contains('?'));
     if !is_header {
         // Very likely the first row, which may name a person.
-        return Err(format!("this is no header; the columns are {}", columns::COLUMNS.join(", ")));
+        return Err(format!("this is no header; {}", columns::all()));
     }
     let mut faults: Vec<String> = Vec::new();
     for (place, name) in names.iter().enumerate() {
@@ -145,7 +145,7 @@ fn columns_of(names: &[String], text: &str) -> Result<Vec<&'static str>, String>
         }
     }
     faults.extend(columns::missing(&found).into_iter().map(|column| format!("{column} is missing")));
-    if faults.is_empty() { Ok(found) } else { Err(faults.join("; ")) }
+    if faults.is_empty() { Ok(found) } else { Err(format!("{}; {}", faults.join("; "), columns::all())) }
 }
 
 fn csv_row(columns: &[&'static str], text: String) -> (Record, Result<Cells, String>) {

@@ -104,9 +104,16 @@ impl Faults {
     /// A date of four, two and two digits: what else a date could mean is not guessed.
     fn date(&mut self, column: &str, text: Option<&str>) -> Option<NaiveDate> {
         let text = text?;
-        let date = text.parse().ok().filter(|_| text.len() == "YYYY-MM-DD".len());
-        if date.is_none() {
-            self.note(column, "is no date of the form YYYY-MM-DD");
+        let has_form = text.len() == "YYYY-MM-DD".len()
+            && text.bytes().enumerate().all(|(place, byte)| match place {
+                4 | 7 => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            });
+        let date = text.parse().ok().filter(|_| has_form);
+        match date {
+            Some(_) => {}
+            None if has_form => self.note(column, "is no day of the calendar"),
+            None => self.note(column, "is no date of the form YYYY-MM-DD"),
         }
         date
     }
