@@ -28,23 +28,42 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
 }
 
+impl Loaded {
+    /// The fault of a key whose value only another layer can judge, at the place where it stands. The value is not shown.
+    pub fn fault(&self, key: &str, allowed: &str) -> Faults {
+        let origin = effective::origin_of(&self.effective, key);
+        Faults::new(vec![Fault { origin, key: key.to_owned(), value: None, allowed: allowed.to_owned() }])
+    }
+}
+
 /// Reads all sources.
 ///
 /// # Errors
 /// Everything that is wrong with them, found in one reading.
 pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
-    let mut unread = Vec::new();
-    let tree = layers::merge(sources, &mut unread);
+    let layers::Merged { tree, unread, any_file } = layers::merge(sources);
+    let is_whole = unread.is_empty();
     let noted = section::Noted::new(unread);
     let settings = parse::settings(&tree, &noted);
     let effective = effective::effective(&tree);
     let mut faults = noted.into_inner();
-    let origin = |key: &str| {
-        effective
-            .iter()
-            .find(|value| value.key == key)
-            .map_or_else(|| layers::BUILT_IN.to_owned(), |value| value.origin.clone())
-    };
-    faults.extend(contradiction::contradictions(&settings, &faults, origin));
+    if is_whole {
+        let origin = |key: &str| effective::origin_of(&effective, key);
+        faults.extend(contradiction::contradictions(&settings, &faults, origin));
+    }
+    // Everything may come from the environment and from flags; only where something is missing is the file missing too.
+    if !any_file && faults.iter().any(is_of_defaults) {
+        faults.retain(|fault| !is_of_defaults(fault));
+        faults.insert(0, no_file());
+    }
     if faults.is_empty() { Ok(Loaded { settings, effective }) } else { Err(Faults::new(faults)) }
+}
+
+fn is_of_defaults(fault: &Fault) -> bool {
+    fault.origin.starts_with(layers::BUILT_IN)
+}
+
+fn no_file() -> Fault {
+    let allowed = format!("{} is not there; write it, or name one with --config", layers::STANDARD_FILE);
+    Fault { origin: "no config file".to_owned(), key: String::new(), value: None, allowed }
 }

@@ -113,9 +113,9 @@ fn a_later_layer_wins() {
     assert_eq!(case.shown("engine.batch"), ("3".to_owned(), "20-b.toml".to_owned()));
     assert_eq!(case.shown("engine.in_flight"), ("9".to_owned(), "10-a.toml".to_owned()));
     case = case.environment("DUES__ENGINE__BATCH", "4").environment("DUES_SECRET_KEY", "x").environment("PATH", "/bin");
-    assert_eq!(case.shown("engine.batch"), ("\"4\"".to_owned(), "environment".to_owned()));
+    assert_eq!(case.shown("engine.batch"), ("\"4\"".to_owned(), "DUES__ENGINE__BATCH".to_owned()));
     case = case.flag("engine.batch", "5");
-    assert_eq!(case.shown("engine.batch"), ("\"5\"".to_owned(), "flag".to_owned()));
+    assert_eq!(case.shown("engine.batch"), ("\"5\"".to_owned(), "--set engine.batch".to_owned()));
     assert_eq!(case.loads().settings.engine.batch.get(), 5);
     assert_eq!(case.shown("engine.stop_wait"), ("\"35s\"".to_owned(), "built-in".to_owned()));
 }

@@ -5,9 +5,7 @@ use super::Environment;
 
 /// Why an address may not be charged; none where it may.
 pub(super) fn refusal(url: &str, environment: Environment) -> Option<&'static str> {
-    let Some((scheme, host)) = scheme_and_host(url) else {
-        return Some("must be scheme, host and port without a path, such as \"https://api.checkout.com\"");
-    };
+    let Some((scheme, host)) = scheme_and_host(url) else { return misshapen(url) };
     let loopback = is_loopback(host);
     let ours = host.ends_with(".checkout.com");
     let sandbox = host.split('.').any(|label| label == "sandbox");
@@ -23,6 +21,12 @@ pub(super) fn refusal(url: &str, environment: Environment) -> Option<&'static st
         Environment::Sandbox if !sandbox => Some("is a live host, but installation.environment is sandbox"),
         Environment::Live | Environment::Sandbox => None,
     }
+}
+
+/// Why an address is none in any environment; none where it has the right form.
+pub(super) fn misshapen(url: &str) -> Option<&'static str> {
+    let form = "must be http:// or https://, a host and perhaps a port, without a user or a path, such as \"https://api.checkout.com\"";
+    scheme_and_host(url).is_none().then_some(form)
 }
 
 /// Whether a customer's browser may be sent there after a first payment.

@@ -2,6 +2,7 @@
 
 use config::{Map, Value, ValueKind};
 
+use super::layers::BUILT_IN;
 use super::section::origin;
 
 /// One key, the value it has in the end, and where that value stands.
@@ -11,7 +12,7 @@ pub struct Effective {
     pub key: String,
     /// The value as it is written there, with the password of an address masked.
     pub value_shown: String,
-    /// A file, `environment`, `flag`, `built-in` or `built-in preset NAME`.
+    /// A file, the name of a variable, `--set KEY`, `built-in` or `built-in preset NAME`.
     pub origin: String,
 }
 
@@ -20,6 +21,12 @@ pub(super) fn effective(tree: &Map<String, Value>) -> Vec<Effective> {
     let mut values = Vec::new();
     flatten("", tree, &mut values);
     values
+}
+
+/// Where a key stands.
+pub(super) fn origin_of(values: &[Effective], key: &str) -> String {
+    let found = values.iter().find(|value| value.key == key);
+    found.map_or_else(|| BUILT_IN.to_owned(), |value| value.origin.clone())
 }
 
 fn flatten(path: &str, table: &Map<String, Value>, values: &mut Vec<Effective>) {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use super::layers::FLAG;
+
 /// One thing that is wrong, as one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// A file, `environment`, `flag` or `built-in`.
+    /// A file, the name of a variable, `--set KEY` or `built-in`.
     pub origin: String,
     /// The dotted key; empty where the fault concerns a whole file.
     pub key: String,
@@ -32,6 +34,12 @@ impl Faults {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.origin.strip_prefix(FLAG) == Some(&self.key) {
+            // As it stands on the command line; a quote of the shell's is none of the value's.
+            let written = |value: &String| value.trim_matches('"').to_owned();
+            let value = self.value.as_ref().map(|value| format!("={}", written(value))).unwrap_or_default();
+            return write!(f, "{}{value}: {}", self.origin, self.allowed);
+        }
         write!(f, "{}: ", self.origin)?;
         match (&self.key, &self.value) {
             (key, _) if key.is_empty() => {}

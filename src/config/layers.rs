@@ -12,12 +12,12 @@ const LIVE: &str = include_str!("../../config/live.toml");
 const SANDBOX: &str = include_str!("../../config/sandbox.toml");
 
 /// Read where no other file is named, if it exists.
-const STANDARD_FILE: &str = "/etc/dues/dues.toml";
+pub(super) const STANDARD_FILE: &str = "/etc/dues/dues.toml";
 
-/// The origin of what stands in the environment.
-pub(super) const ENVIRONMENT: &str = "environment";
-/// The origin of what stands on the command line.
-pub(super) const FLAG: &str = "flag";
+/// How a variable begins that sets a key. Its whole name is the origin of what it sets.
+const VARIABLE: &str = "DUES__";
+/// What stands before a key on the command line. With the key it is the origin of what it sets.
+pub(super) const FLAG: &str = "--set ";
 /// The origin of the defaults.
 pub(super) const BUILT_IN: &str = "built-in";
 
@@ -69,18 +69,32 @@ impl Source for Layer {
     }
 }
 
-/// Reads all sources and merges them, each over the ones before. What cannot be read is a fault and otherwise left out.
-pub(super) fn merge(sources: &Sources, faults: &mut Vec<Fault>) -> Map<String, Value> {
+/// What the sources come to.
+pub(super) struct Merged {
+    /// Each source over the ones before.
+    pub tree: Map<String, Value>,
+    /// The sources that could not be read, and are left out.
+    pub unread: Vec<Fault>,
+    /// Whether there was a file at all.
+    pub any_file: bool,
+}
+
+/// Reads all sources and merges them.
+pub(super) fn merge(sources: &Sources) -> Merged {
+    let mut unread = Vec::new();
     let mut given = Vec::new();
     let path = sources.path();
     if sources.file.is_some() || path.exists() {
-        given.push(file(path, faults));
+        given.push(file(path, &mut unread));
     }
-    given.extend(drop_ins(&sources.drop_in_dir(), faults).iter().map(|path| file(path, faults)));
-    given.push(environment(&sources.environment));
+    given.extend(drop_ins(&sources.drop_in_dir(), &mut unread).iter().map(|path| file(path, &mut unread)));
+    let any_file = !given.is_empty();
+    given.push(environment(&sources.environment, &mut unread));
     given.push(texts(
-        FLAG,
-        sources.flags.iter().map(|(key, value)| (key.split('.').map(str::to_owned).collect(), value)),
+        sources
+            .flags
+            .iter()
+            .map(|(key, value)| (format!("{FLAG}{key}"), key.split('.').map(str::to_owned).collect(), value)),
     ));
 
     let mut builder = config::Config::builder().add_source(built_in(DEFAULTS, BUILT_IN)).add_source(preset(&given));
@@ -88,10 +102,31 @@ pub(super) fn merge(sources: &Sources, faults: &mut Vec<Fault>) -> Map<String, V
         builder = builder.add_source(layer);
     }
     let merged = builder.build().expect("a layer in memory can always be collected");
-    match merged.cache.kind {
+    let tree = match merged.cache.kind {
         ValueKind::Table(table) => table,
         _ => Map::new(),
+    };
+    Merged { tree, unread, any_file }
+}
+
+/// Whether a value of this origin is a text for want of another way to write it.
+pub(super) fn is_text(origin: &str) -> bool {
+    origin.starts_with(VARIABLE) || origin.starts_with(FLAG)
+}
+
+/// A key as it would be written at a place where another was: as a variable, a flag, or dotted as in a file. What follows the misspelt
+/// part of a variable or a flag is kept.
+pub(super) fn respelt(key: &str, origin: &str) -> String {
+    let depth = key.split('.').count();
+    if let Some(path) = origin.strip_prefix(VARIABLE) {
+        let parts = key.split('.').chain(path.split("__").skip(depth));
+        return format!("{VARIABLE}{}", parts.map(str::to_uppercase).collect::<Vec<_>>().join("__"));
     }
+    if let Some(path) = origin.strip_prefix(FLAG) {
+        let parts = key.split('.').chain(path.split('.').skip(depth));
+        return format!("{FLAG}{}", parts.collect::<Vec<_>>().join("."));
+    }
+    key.to_owned()
 }
 
 /// The preset of the environment that the given layers end up with. A word that is no environment is reported later.
@@ -142,25 +177,29 @@ fn drop_ins(directory: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
 }
 
 /// Names are lowered, as all keys are in small letters; only response codes are in capitals.
-fn environment(variables: &[(String, String)]) -> Layer {
-    texts(
-        ENVIRONMENT,
-        variables.iter().filter_map(|(name, value)| {
-            let mut path: Vec<String> =
-                name.strip_prefix("DUES__")?.to_lowercase().split("__").map(str::to_owned).collect();
-            if path[0] == "declines" {
-                path[1..].iter_mut().for_each(|code| code.make_ascii_uppercase());
-            }
-            Some((path, value))
-        }),
-    )
+fn environment(variables: &[(String, String)], unread: &mut Vec<Fault>) -> Layer {
+    for (name, _) in variables {
+        // A variable of two words, such as DUES_CONFIG, is none of these; a section and a key are.
+        let meant = name.strip_prefix("DUES_").filter(|rest| !rest.starts_with('_') && rest.contains("__"));
+        if let Some(rest) = meant {
+            let allowed = format!("sets nothing; did you mean {VARIABLE}{rest}?");
+            unread.push(Fault { origin: name.clone(), key: String::new(), value: None, allowed });
+        }
+    }
+    texts(variables.iter().filter_map(|(name, value)| {
+        let mut path: Vec<String> =
+            name.strip_prefix(VARIABLE)?.to_lowercase().split("__").map(str::to_owned).collect();
+        if path[0] == "declines" {
+            path[1..].iter_mut().for_each(|code| code.make_ascii_uppercase());
+        }
+        Some((name.clone(), path, value))
+    }))
 }
 
-/// A layer of texts by path; where one path runs through another's value, the later wins.
-fn texts<'a>(origin: &str, pairs: impl Iterator<Item = (Vec<String>, &'a String)>) -> Layer {
-    let origin = origin.to_owned();
+/// A layer of texts by origin and path; where one path runs through another's value, the later wins.
+fn texts<'a>(pairs: impl Iterator<Item = (String, Vec<String>, &'a String)>) -> Layer {
     let mut root = Map::new();
-    for (path, text) in pairs {
+    for (origin, path, text) in pairs {
         let mut table = &mut root;
         let (last, sections) = path.split_last().expect("splitting a text gives at least one part");
         for section in sections {

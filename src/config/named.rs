@@ -22,7 +22,7 @@ pub(super) struct PlanRules<'a> {
     /// The accepted currencies.
     pub currencies: &'a [Currency],
     /// The largest price.
-    pub largest_charge_minor: i64,
+    pub largest_price_minor: i64,
     /// The policies that a plan may name.
     pub dunning: &'a BTreeMap<String, DunningPolicy>,
 }
@@ -116,13 +116,13 @@ fn named<T>(section: Section, read: impl Fn(Section) -> T) -> BTreeMap<String, T
 }
 
 fn price(plan: &mut Section, rules: &PlanRules) -> Money {
-    let amount_minor = plan.integer("amount_minor", 1..=rules.largest_charge_minor);
+    let amount_minor = plan.integer("amount_minor", 1..=rules.largest_price_minor);
     let currency: Option<Currency> = plan.parsed("currency", "an ISO 4217 code in capitals, such as \"HKD\"");
     if let Some(currency) = currency {
         // An empty list is a fault of its own, which need not be told again for every plan.
         if !rules.currencies.is_empty() && !rules.currencies.contains(&currency) {
             let accepted: Vec<&str> = rules.currencies.iter().map(Currency::code).collect();
-            plan.refuse("currency", &format!("is not among currencies.accepted ({})", accepted.join(", ")));
+            plan.refuse_beside("currency", &format!("is not among currencies.accepted ({})", accepted.join(", ")));
         }
         // The gateway's own rule for currencies of three decimals (KWD, BHD, OMR, JOD …).
         if currency.exponent() == 3 && amount_minor % 10 != 0 && plan.has("amount_minor") {
@@ -142,7 +142,7 @@ fn policy(plan: &mut Section, rules: &PlanRules) -> String {
     });
     if plan.written("dunning").is_some() && !rules.dunning.is_empty() && !rules.dunning.contains_key(&name) {
         let known: Vec<&str> = rules.dunning.keys().map(String::as_str).collect();
-        plan.refuse("dunning", &format!("names no dunning policy; there is: {}", known.join(", ")));
+        plan.refuse_beside("dunning", &format!("names no dunning policy; there is: {}", known.join(", ")));
     }
     name
 }

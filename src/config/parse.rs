@@ -13,6 +13,7 @@ use super::{
     Audit, Brake, Budget, CatchUp, CatchUpRule, Circuit, Database, Engine, Environment, Gateway, Installation, Log,
     LogFormat, LookFirst, Polls, Protocol, Resend, Schedule, Settings, address, named,
 };
+use crate::domain::money::{Currency, LARGEST_AMOUNT_MINOR};
 
 /// The rules of catching up, by their words.
 pub(super) const CATCH_UP_RULES: [(&str, CatchUpRule); 4] = [
@@ -27,13 +28,12 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let mut root = Section::root(tree, noted);
     let installation = installation(root.section("installation"));
     // An environment that was not understood must not make the rest of the file look wrong.
-    let understood =
-        !noted.borrow().iter().any(|fault| fault.key == "installation" || fault.key == "installation.environment");
+    let understood = noted.is_whole() && !noted.has("installation") && !noted.has("installation.environment");
     let environment = understood.then_some(installation.environment);
     let database = database(root.section("database"));
     let gateway = gateway(root.section("gateway"), environment);
     let budget = budget(root.section("budget"), environment);
-    let circuit = circuit(root.section("circuit"));
+    let circuit = circuit(root.section("circuit"), &gateway.url);
     let protocol = protocol(root.section("protocol"));
     let polls = polls(root.section("polls"));
     let engine = engine(root.section("engine"));
@@ -42,11 +42,13 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let currencies = currencies(root.section("currencies"));
     let (largest_charge_minor, brake) = limits(root.section("limits"));
     let audit = audit(root.section("audit"));
+    // Another limit may stand in a source that could not be read.
+    let largest_price_minor = if noted.is_whole() { largest_charge_minor } else { LARGEST_AMOUNT_MINOR };
     let dunning = named::dunning(root.section("dunning"));
     let declines = named::declines(root.section("declines"));
     let plans = named::plans(
         root.section("plans"),
-        &named::PlanRules { currencies: &currencies, largest_charge_minor, dunning: &dunning },
+        &named::PlanRules { currencies: &currencies, largest_price_minor, dunning: &dunning },
     );
     let http_listen = http(root.section("http"));
     let log = log(root.section("log"));
@@ -114,8 +116,11 @@ fn database(mut section: Section) -> Database {
 
 fn gateway(mut section: Section, environment: Option<Environment>) -> Gateway {
     let url = section.text("url", "a text", |_| true);
-    let trusted_by = section.written("url").zip(environment);
-    if let Some(refusal) = trusted_by.and_then(|(url, environment)| address::refusal(url, environment)) {
+    let refusal = section.written("url").and_then(|url| match environment {
+        Some(environment) => address::refusal(url, environment),
+        None => address::misshapen(url),
+    });
+    if let Some(refusal) = refusal {
         section.refuse("url", refusal);
     }
     let returns = "an http or https address of at most 1024 characters, or empty";
@@ -160,11 +165,12 @@ fn budget(mut section: Section, environment: Option<Environment>) -> Budget {
     read
 }
 
-fn circuit(mut section: Section) -> Circuit {
+fn circuit(mut section: Section, gateway_url: &str) -> Circuit {
     let read = Circuit {
         failures: section.count("failures", 1000),
         probe_after: section.duration("probe_after", "1s", "1h"),
         probe_after_refusal: section.duration("probe_after_refusal", "1s", "24h"),
+        gateway_host: gateway_url.rsplit('/').next().unwrap_or_default().to_owned(),
     };
     section.finish();
     read
@@ -244,7 +250,7 @@ fn catch_up(mut section: Section) -> CatchUp {
     read
 }
 
-fn currencies(mut section: Section) -> Vec<crate::domain::money::Currency> {
+fn currencies(mut section: Section) -> Vec<Currency> {
     let allowed = "a list of ISO 4217 codes in capitals, such as [\"HKD\"]";
     let accepted = section.list("accepted", allowed, |code| code.parse().ok());
     section.finish();
@@ -252,7 +258,7 @@ fn currencies(mut section: Section) -> Vec<crate::domain::money::Currency> {
 }
 
 fn limits(mut section: Section) -> (i64, Brake) {
-    let largest = section.integer("largest_charge_minor", 1..=crate::domain::money::LARGEST_AMOUNT_MINOR);
+    let largest = section.integer("largest_charge_minor", 1..=LARGEST_AMOUNT_MINOR);
     let brake = Brake {
         percent: section.integer("brake_percent", 100..=1_000_000),
         margin: section.integer("brake_margin", 0..=100_000_000),

@@ -12,10 +12,45 @@ use config::{Map, Value, ValueKind};
 
 use super::duration::{parse_duration, show};
 use super::fault::{Fault, nearest};
-use super::layers::{BUILT_IN, ENVIRONMENT, FLAG};
+use super::layers::{self, BUILT_IN};
 
 /// The faults found so far, shared by all sections.
-pub(super) type Noted = RefCell<Vec<Fault>>;
+pub(super) struct Noted {
+    faults: RefCell<Vec<Fault>>,
+    is_whole: bool,
+}
+
+impl Noted {
+    /// Begins with the faults of the sources that could not be read.
+    pub fn new(unread: Vec<Fault>) -> Self {
+        Noted { is_whole: unread.is_empty(), faults: RefCell::new(unread) }
+    }
+
+    /// Whether every source could be read. Where one could not, what is missing and what disagrees may be right by it, and is no fault.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Whether this key is at fault.
+    pub fn has(&self, key: &str) -> bool {
+        self.faults.borrow().iter().any(|fault| fault.key == key)
+    }
+
+    /// All of them.
+    pub fn into_inner(self) -> Vec<Fault> {
+        self.faults.into_inner()
+    }
+
+    fn push(&self, fault: Fault) {
+        // A default is wrong only where nothing else was set.
+        if self.is_whole || !fault.origin.starts_with(BUILT_IN) {
+            self.faults.borrow_mut().push(fault);
+        }
+    }
+}
+
+/// A key that is looked for in the wrong place often enough to have an answer of its own.
+const SECRET_KEY: &str = "secret_key";
 
 /// A table of the tree, and which of its keys were asked for.
 pub(super) struct Section<'a> {
@@ -60,20 +95,33 @@ impl<'a> Section<'a> {
     /// Ends the reading: a key that was not asked for is unknown.
     pub fn finish(self) {
         for name in self.names().into_iter().filter(|name| !self.asked.contains(name)) {
+            let origin = origin(self.table.and_then(|table| table.get(name)));
             let allowed = match nearest(name, self.asked.iter().copied()) {
-                Some(meant) => format!("is not a known key; did you mean {}?", self.dotted(meant)),
+                _ if name == SECRET_KEY => {
+                    "the key never stands in a config; write it into a file of its own and name that in \
+                     gateway.secret_key_file; replace the key where others could read it here"
+                        .to_owned()
+                }
+                Some(meant) => {
+                    format!("is not a known key; did you mean {}?", layers::respelt(&self.dotted(meant), &origin))
+                }
                 None => "is not a known key".to_owned(),
             };
-            let value = self.table.and_then(|table| table.get(name));
             // The value of an unknown key may be a secret in the wrong place.
-            let fault = Fault { origin: origin(value), key: self.dotted(name), value: None, allowed };
-            self.noted.borrow_mut().push(fault);
+            self.noted.push(Fault { origin, key: self.dotted(name), value: None, allowed });
         }
     }
 
     /// Notes that a value of this section is wrong in a way that its type does not show.
     pub fn refuse(&self, key: &str, allowed: &str) {
         self.note(key, self.table.and_then(|table| table.get(key)), allowed);
+    }
+
+    /// Notes that a value of this section is wrong beside another key, which a source that could not be read may set otherwise.
+    pub fn refuse_beside(&self, key: &str, allowed: &str) {
+        if self.noted.is_whole() {
+            self.refuse(key, allowed);
+        }
     }
 
     /// Makes a key known that is read only where it stands.
@@ -178,9 +226,10 @@ impl<'a> Section<'a> {
         let key_path = self.dotted(key);
         let (origin, shown, allowed) = match value {
             Some(value) => (origin(Some(value)), shown(&key_path, value), allowed.to_owned()),
+            None if !self.noted.is_whole() => return,
             None => (self.origin(), None, format!("is missing; it {allowed}")),
         };
-        self.noted.borrow_mut().push(Fault { origin, key: key_path, value: shown, allowed });
+        self.noted.push(Fault { origin, key: key_path, value: shown, allowed });
     }
 
     /// Where the section stands: the first origin among its keys.
@@ -238,14 +287,17 @@ pub(super) fn origin(value: Option<&Value>) -> String {
 
 /// How a value is shown in a fault; none where it may be a secret.
 fn shown(key: &str, value: &Value) -> Option<String> {
-    if key == "database.url" || matches!(value.kind, ValueKind::Table(_)) {
-        return None;
+    match &value.kind {
+        ValueKind::Table(_) => None,
+        _ if key == "database.url" => None,
+        // A user and a password do not belong there, which is why they may stand there in a fault.
+        ValueKind::String(url) if key == "gateway.url" && url.contains('@') => None,
+        _ => super::effective::written(value),
     }
-    super::effective::written(value)
 }
 
 fn is_text_origin(value: &Value) -> bool {
-    matches!(value.origin(), Some(ENVIRONMENT | FLAG))
+    value.origin().is_some_and(layers::is_text)
 }
 
 fn duration_range(least: &str, most: &str) -> (String, RangeInclusive<Duration>) {

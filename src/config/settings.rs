@@ -136,6 +136,8 @@ pub struct Circuit {
     pub probe_after: Duration,
     /// The same after a 401 or 403.
     pub probe_after_refusal: Duration,
+    /// Host and port of `gateway.url`, so that a pause tells whom it waits for.
+    pub gateway_host: String,
 }
 
 /// `[protocol]`: design terms of collecting exactly once.

@@ -246,7 +246,7 @@ impl Way {
     fn cause(&self) -> Option<Cause> {
         match self.circuit.state() {
             State::Closed { .. } => None,
-            State::Open { cause, .. } | State::Probing { cause, .. } => Some(*cause),
+            State::Open { cause, .. } | State::Probing { cause, .. } => Some(cause.clone()),
         }
     }
 
@@ -294,7 +294,12 @@ mod tests {
         let (budget, minute) = (NonZeroU32::new(100), Duration::from_mins(1));
         Gate::new(
             &config::Budget { writes_per_second: budget, reads_per_second: budget },
-            &config::Circuit { failures: NonZeroU32::MIN, probe_after: minute, probe_after_refusal: minute },
+            &config::Circuit {
+                failures: NonZeroU32::MIN,
+                probe_after: minute,
+                probe_after_refusal: minute,
+                gateway_host: "127.0.0.1".to_owned(),
+            },
         )
     }
 

@@ -12,6 +12,7 @@ pub struct Circuit {
     failures: u32,
     probe_after: Duration,
     probe_after_refusal: Duration,
+    host: String,
     state: State,
 }
 
@@ -44,12 +45,16 @@ pub enum State {
 }
 
 /// Why the circuit is open. `Display` names the operator's next step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// 5xx answers, time-outs, refused connections.
     ServerTrouble {
         /// So many in a row.
         failures: u32,
+        /// The gateway's host and port.
+        host: String,
+        /// The last of them.
+        last: Trouble,
     },
     /// 401 or 403, and not for one payment alone.
     OurFault {
@@ -69,11 +74,24 @@ pub enum Permit {
     None,
 }
 
+/// How a request met an error of the server's or no answer. Holds no body, no URL and no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// No connection was made; what the system or TLS said.
+    NoConnection(String),
+    /// Nothing came in time.
+    TimeOut,
+    /// The answer broke off, or none came at all; what was noticed.
+    BrokenOff(String),
+    /// A 5xx.
+    Status(u16),
+}
+
 /// A failure that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// 5xx, time-out, refused connection.
-    ServerTrouble,
+    ServerTrouble(Trouble),
     /// Our key or account is refused.
     OurFault {
         /// 401 or 403.
@@ -82,7 +100,7 @@ pub enum Failure {
 }
 
 /// What an outcome says to the circuit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
     /// The gateway works.
     Success,
@@ -99,16 +117,17 @@ impl Circuit {
             failures: settings.failures.get(),
             probe_after: settings.probe_after,
             probe_after_refusal: settings.probe_after_refusal,
+            host: settings.gateway_host.clone(),
             state: State::Closed { failures_in_a_row: 0 },
         }
     }
 
     /// What may go now. A [`Permit::Probe`] is given once; the next one only after its outcome, or when it is taken for lost.
     pub fn allows(&mut self, now: Instant) -> Permit {
-        let (since, due_at, cause) = match self.state {
+        let (since, due_at, cause) = match &self.state {
             State::Closed { .. } => return Permit::All,
-            State::Open { since, probe_at, cause } => (since, probe_at, cause),
-            State::Probing { since, next_probe_at, cause } => (since, next_probe_at, cause),
+            State::Open { since, probe_at, cause } => (*since, *probe_at, cause),
+            State::Probing { since, next_probe_at, cause } => (*since, *next_probe_at, cause),
         };
         let next_probe_at = now + self.wait(cause);
         // A wait longer than the rule's own means that the clock was set back: counted anew from now, it ends some time.
@@ -120,7 +139,7 @@ impl Circuit {
             }
             return Permit::None;
         }
-        self.state = State::Probing { since, next_probe_at, cause };
+        self.state = State::Probing { since, next_probe_at, cause: cause.clone() };
         Permit::Probe
     }
 
@@ -145,25 +164,25 @@ impl Circuit {
     pub fn on_failure(&mut self, now: Instant, failure: Failure) {
         let (since, failures) = match self.state {
             State::Closed { failures_in_a_row } => (now, failures_in_a_row.saturating_add(1)),
-            State::Open { since, cause: Cause::ServerTrouble { failures }, .. } => match failure {
-                Failure::ServerTrouble => return,
+            State::Open { since, cause: Cause::ServerTrouble { failures, .. }, .. } => match failure {
+                Failure::ServerTrouble(_) => return,
                 Failure::OurFault { .. } => (since, failures),
             },
             State::Open { cause: Cause::OurFault { .. }, .. } => return,
-            State::Probing { since, cause: Cause::ServerTrouble { failures }, .. } => {
+            State::Probing { since, cause: Cause::ServerTrouble { failures, .. }, .. } => {
                 (since, failures.saturating_add(1))
             }
             State::Probing { since, cause: Cause::OurFault { .. }, .. } => (since, self.failures),
         };
         let cause = match failure {
-            Failure::ServerTrouble if failures < self.failures => {
+            Failure::ServerTrouble(_) if failures < self.failures => {
                 self.state = State::Closed { failures_in_a_row: failures };
                 return;
             }
-            Failure::ServerTrouble => Cause::ServerTrouble { failures },
+            Failure::ServerTrouble(last) => Cause::ServerTrouble { failures, host: self.host.clone(), last },
             Failure::OurFault { status } => Cause::OurFault { status },
         };
-        self.state = State::Open { since, probe_at: now + self.wait(cause), cause };
+        self.state = State::Open { since, probe_at: now + self.wait(&cause), cause };
     }
 
     /// How it stands.
@@ -171,7 +190,7 @@ impl Circuit {
         &self.state
     }
 
-    fn wait(&self, cause: Cause) -> Duration {
+    fn wait(&self, cause: &Cause) -> Duration {
         match cause {
             Cause::ServerTrouble { .. } => self.probe_after,
             Cause::OurFault { .. } => self.probe_after_refusal,
@@ -182,9 +201,9 @@ impl Circuit {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::ServerTrouble { failures } => write!(
+            Cause::ServerTrouble { failures, host, last } => write!(
                 f,
-                "the last {failures} requests met server errors or silence; see the gateway's status page and this machine's \
+                "the last {failures} requests met server errors or silence, last: {host}, {last}; see the gateway's status page and this machine's \
                  network; sending goes on by itself once a probe is answered"
             ),
             Cause::OurFault { status: 401 } => f.write_str(
@@ -200,6 +219,17 @@ impl fmt::Display for Cause {
     }
 }
 
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::NoConnection(why) => write!(f, "no connection ({why})"),
+            Trouble::TimeOut => f.write_str("time-out"),
+            Trouble::BrokenOff(why) => write!(f, "no whole answer ({why})"),
+            Trouble::Status(status) => write!(f, "HTTP {status}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
@@ -208,6 +238,11 @@ mod tests {
     use crate::clock::instant_from_micros;
 
     const REFUSED: Failure = Failure::OurFault { status: 401 };
+    const TROUBLE: Failure = Failure::ServerTrouble(Trouble::Status(503));
+
+    fn trouble(failures: u32, last: Trouble) -> Cause {
+        Cause::ServerTrouble { failures, host: "127.0.0.1:8462".to_owned(), last }
+    }
 
     fn at(seconds: i64) -> Instant {
         instant_from_micros((1_800_000_000 + seconds) * 1_000_000)
@@ -219,13 +254,14 @@ mod tests {
             failures: NonZeroU32::new(3).unwrap(),
             probe_after: Duration::from_secs(30),
             probe_after_refusal: Duration::from_secs(600),
+            gateway_host: "127.0.0.1:8462".to_owned(),
         })
     }
 
     fn opened_by(failure: Failure) -> Circuit {
         let mut circuit = circuit();
         for _ in 0..3 {
-            circuit.on_failure(at(0), failure);
+            circuit.on_failure(at(0), failure.clone());
         }
         circuit
     }
@@ -234,23 +270,23 @@ mod tests {
     fn only_failures_in_a_row_open_it() {
         let mut circuit = circuit();
         for second in 0..10 {
-            circuit.on_failure(at(second), Failure::ServerTrouble);
-            circuit.on_failure(at(second), Failure::ServerTrouble);
+            circuit.on_failure(at(second), TROUBLE);
+            circuit.on_failure(at(second), TROUBLE);
             circuit.note(at(second), Signal::Nothing);
             assert_eq!(circuit.allows(at(second)), Permit::All);
             circuit.on_success(at(second));
         }
         for _ in 0..3 {
-            circuit.on_failure(at(10), Failure::ServerTrouble);
+            circuit.on_failure(at(10), TROUBLE);
         }
-        let cause = Cause::ServerTrouble { failures: 3 };
+        let cause = trouble(3, Trouble::Status(503));
         assert_eq!(circuit.state(), &State::Open { since: at(10), probe_at: at(40), cause });
         assert_eq!(circuit.allows(at(39)), Permit::None);
     }
 
     #[test]
     fn one_probe_goes_at_a_time_and_its_success_closes() {
-        let mut circuit = opened_by(Failure::ServerTrouble);
+        let mut circuit = opened_by(TROUBLE);
         assert_eq!(circuit.allows(at(30)), Permit::Probe);
         assert_eq!(circuit.allows(at(30)), Permit::None);
         circuit.on_success(at(31));
@@ -258,17 +294,30 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_names_the_host_and_what_was_met_last() {
+        for (last, told) in [
+            (Trouble::NoConnection("Connection refused".to_owned()), "no connection (Connection refused)"),
+            (Trouble::TimeOut, "time-out"),
+            (Trouble::BrokenOff("connection closed".to_owned()), "no whole answer (connection closed)"),
+            (Trouble::Status(503), "HTTP 503"),
+        ] {
+            let cause = trouble(5, last).to_string();
+            assert!(cause.contains(&format!("last: 127.0.0.1:8462, {told}; ")), "{cause}");
+        }
+    }
+
+    #[test]
     fn a_failed_probe_waits_again_and_keeps_the_beginning() {
-        let mut circuit = opened_by(Failure::ServerTrouble);
+        let mut circuit = opened_by(TROUBLE);
         assert_eq!(circuit.allows(at(30)), Permit::Probe);
-        circuit.on_failure(at(32), Failure::ServerTrouble);
-        let cause = Cause::ServerTrouble { failures: 4 };
+        circuit.on_failure(at(32), Failure::ServerTrouble(Trouble::TimeOut));
+        let cause = trouble(4, Trouble::TimeOut);
         assert_eq!(circuit.state(), &State::Open { since: at(0), probe_at: at(62), cause });
     }
 
     #[test]
     fn a_probe_that_never_reports_does_not_hold_the_circuit_open_for_ever() {
-        let mut circuit = opened_by(Failure::ServerTrouble);
+        let mut circuit = opened_by(TROUBLE);
         assert_eq!(circuit.allows(at(30)), Permit::Probe);
         assert_eq!(circuit.allows(at(59)), Permit::None);
         assert_eq!(circuit.allows(at(60)), Permit::Probe);
@@ -286,11 +335,11 @@ mod tests {
 
     #[test]
     fn a_refusal_while_open_names_the_other_remedy() {
-        let mut circuit = opened_by(Failure::ServerTrouble);
+        let mut circuit = opened_by(TROUBLE);
         circuit.on_failure(at(5), Failure::OurFault { status: 403 });
         let cause = Cause::OurFault { status: 403 };
-        assert_eq!(circuit.state(), &State::Open { since: at(0), probe_at: at(605), cause });
-        circuit.on_failure(at(6), Failure::ServerTrouble);
+        assert_eq!(circuit.state(), &State::Open { since: at(0), probe_at: at(605), cause: cause.clone() });
+        circuit.on_failure(at(6), TROUBLE);
         assert_eq!(circuit.state(), &State::Open { since: at(0), probe_at: at(605), cause });
     }
 
@@ -298,7 +347,7 @@ mod tests {
     fn server_trouble_after_a_refusal_stays_open() {
         let mut circuit = opened_by(REFUSED);
         assert_eq!(circuit.allows(at(600)), Permit::Probe);
-        circuit.on_failure(at(601), Failure::ServerTrouble);
+        circuit.on_failure(at(601), TROUBLE);
         assert_eq!(circuit.allows(at(602)), Permit::None);
     }
 
@@ -311,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_does_not_hold_it_open_for_longer_than_its_wait() {
-        let mut circuit = opened_by(Failure::ServerTrouble);
+        let mut circuit = opened_by(TROUBLE);
         assert_eq!(circuit.allows(at(-86_400)), Permit::None);
         assert_eq!(circuit.allows(at(-86_400 + 30)), Permit::Probe);
         assert_eq!(circuit.allows(at(-172_800)), Permit::None);

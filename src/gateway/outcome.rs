@@ -1,7 +1,7 @@
 //! What an exchange proves, and nothing more: pure functions from what came back to an outcome. The rules are the protocol's;
 //! no caller looks at a status code again.
 
-use super::circuit::{Failure, Signal};
+use super::circuit::{Failure, Signal, Trouble};
 use super::payment::bounded;
 use super::transport::{Lost, Reply};
 use super::wire::{ErrorAnswer, PaymentAnswer, parse};
@@ -279,9 +279,12 @@ impl Reason {
     }
 
     fn signal(&self) -> Signal {
+        let trouble = |trouble| Signal::Failure(Failure::ServerTrouble(trouble));
         match self {
-            Reason::NotSent(_) | Reason::NoAnswer(_) => Signal::Failure(Failure::ServerTrouble),
-            Reason::Status(status) if *status >= 500 => Signal::Failure(Failure::ServerTrouble),
+            Reason::NotSent(why) => trouble(Trouble::NoConnection(concrete(why))),
+            Reason::NoAnswer(why) if why.contains("timed out") => trouble(Trouble::TimeOut),
+            Reason::NoAnswer(why) => trouble(Trouble::BrokenOff(concrete(why))),
+            Reason::Status(status) if *status >= 500 => trouble(Trouble::Status(*status)),
             // The gateway answered, if not what we hoped for: this says nothing of the next request.
             Reason::TooLarge { .. }
             | Reason::RateLimited
@@ -294,6 +297,13 @@ impl Reason {
             | Reason::List(_) => Signal::Nothing,
         }
     }
+}
+
+/// What the system, TLS or the other end said, without the HTTP library's words around it for where that was.
+fn concrete(why: &str) -> String {
+    let inner = why.split_once("client error (").and_then(|(_, rest)| rest.split_once("): ")).map_or(why, |(_, it)| it);
+    let inner = inner.strip_prefix("tcp connect error: ").unwrap_or(inner);
+    bounded(inner.split(" (os error").next().unwrap_or(inner), 200)
 }
 
 fn payment_in(reply: &Reply) -> Result<Payment, Reason> {

@@ -3,6 +3,7 @@
 mod alert;
 mod health;
 mod http;
+mod reload;
 mod verbs;
 
 use std::sync::Arc;
@@ -201,7 +202,7 @@ async fn live(
     }
 }
 
-/// Takes up plans, dunning, declines and times from a config that is right; a wrong one changes nothing.
+/// Takes up plans, dunning, declines and times from a config that is right, and names what it leaves; a wrong one changes nothing.
 async fn reload(engine: &Engine, running: &Settings, sources: &Sources, rules: &watch::Sender<Arc<Rules>>) {
     let loaded = match config::load(sources) {
         Ok(loaded) => loaded.settings,
@@ -210,19 +211,22 @@ async fn reload(engine: &Engine, running: &Settings, sources: &Sources, rules: &
             return;
         }
     };
-    let fixed = |settings: &Settings| {
-        let url = secrecy::ExposeSecret::expose_secret(&settings.database.url).to_owned();
-        let ledger = crate::engine::rules::ledger_of(settings);
-        (open::node_name(settings), ledger, settings.installation.environment, settings.gateway.url.clone(), url)
+    let left_out = match reload::left_out(running, &loaded) {
+        Ok(keys) => keys,
+        Err(refused) => {
+            tracing::error!("the old config stays: {refused}");
+            return;
+        }
     };
-    if fixed(&loaded) != fixed(running) {
-        tracing::error!("installation, database and gateway change only by a restart; the old config stays");
-        return;
-    }
     match Rules::load(&loaded, &engine.store).await {
         Ok(loaded) => {
             rules.send_replace(Arc::new(loaded));
-            tracing::info!("the new config is in use");
+            if left_out.is_empty() {
+                tracing::info!("the new config is in use");
+            } else {
+                let keys = left_out.join(", ");
+                tracing::warn!("these keys change only by a restart: {keys}; the rest of the new config is in use");
+            }
         }
         Err(error) => {
             tracing::error!(error = %chain(&error), "the new config could not be taken up; the old one stays")

@@ -16,6 +16,8 @@ use std::hash::BuildHasher;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use chrono::{Days, NaiveDate};
+
 use crate::clock::Clock;
 use crate::engine::hand_over::{Acceptable, HandOver, HandedOver, Refusal, Rehearsal};
 use crate::engine::{Engine, EngineError};
@@ -33,6 +35,9 @@ use rejects::Rejects;
 
 /// Rows that are entered in one transaction.
 const SET: usize = 500;
+
+/// A start of a period is looked for so far from a day that is none: half a year, the furthest that one can be in a yearly plan.
+const FURTHEST_START_DAYS: u64 = 183;
 
 /// Where good rows go.
 #[derive(Debug)]
@@ -177,7 +182,7 @@ impl Import {
             let entered = self.summary.entered;
             let rejected = self.enter(set).await.map_err(|source| ImportError::Books { entered, source })?;
             for (line, (record, reason)) in rejected {
-                self.rejects.add(&source.layout, record, &reason).map_err(ImportError::Rejects)?;
+                self.rejects.add(&source.layout, line, record, &reason).map_err(ImportError::Rejects)?;
                 self.summary.reject(line, reason);
             }
             progress(source.lines.read_bytes());
@@ -315,11 +320,12 @@ impl Import {
     }
 
     fn acceptable(&self, hand_over: HandOver) -> Result<Acceptable, String> {
-        let checked = match &self.books {
-            Books::Enter(engine) => engine.acceptable(hand_over),
-            Books::Rehearse { rehearsal, clock, .. } => rehearsal.acceptable(hand_over, clock.now()),
-        };
-        checked.map_err(|refusal| match refusal {
+        self.checked(hand_over.clone()).map_err(|refusal| match refusal {
+            Refusal::NotAPeriod { on, anchor_on } => {
+                let nearest = self.nearest_start(&hand_over, on, anchor_on);
+                let nearest = nearest.map(|day| format!("; the nearest is {day}")).unwrap_or_default();
+                format!("{refusal}{nearest}")
+            }
             // The cell may hold anything, so the plans are named instead of it.
             Refusal::NoPlan(_) => {
                 let names: Vec<&str> = match &self.books {
@@ -330,6 +336,29 @@ impl Import {
             }
             other => other.to_string(),
         })
+    }
+
+    fn checked(&self, hand_over: HandOver) -> Result<Acceptable, Refusal> {
+        match &self.books {
+            Books::Enter(engine) => engine.acceptable(hand_over),
+            Books::Rehearse { rehearsal, clock, .. } => rehearsal.acceptable(hand_over, clock.now()),
+        }
+    }
+
+    /// The start of a period that is nearest to a day, the earlier of two; none where it is further than [`FURTHEST_START_DAYS`]. The
+    /// engine's own check is asked day by day, so that no second calendar can tell another day.
+    fn nearest_start(&self, hand_over: &HandOver, on: NaiveDate, anchor_on: NaiveDate) -> Option<NaiveDate> {
+        if on < anchor_on {
+            return Some(anchor_on);
+        }
+        let is_start = |day: &NaiveDate| {
+            let moved = HandOver { next_charge_on: Some(*day), ..hand_over.clone() };
+            !matches!(self.checked(moved), Err(Refusal::NotAPeriod { .. }))
+        };
+        (1..=FURTHEST_START_DAYS)
+            .flat_map(|days| [on.checked_sub_days(Days::new(days)), on.checked_add_days(Days::new(days))])
+            .flatten()
+            .find(is_start)
     }
 
     fn store(&self) -> &Store {

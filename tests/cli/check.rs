@@ -1,5 +1,7 @@
 //! `dues check` and `dues migrate`.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::json;
 
 use crate::shop::{Shop, said};
@@ -55,6 +57,39 @@ fn every_fault_is_told_at_once_and_ends_in_78() {
     }
     std::fs::remove_file(shop.path("dues.toml")).unwrap();
     assert_eq!(shop.dues(&["check"]).code, 78, "a file that was asked for must exist");
+}
+
+#[test]
+fn an_address_that_the_daemon_cannot_use_is_no_good_config() {
+    let shop = Shop::without_books();
+    for url in ["postgres://a:canary@:::bad", "sqlite:books.db?mode=ro"] {
+        let flag = format!("database.url={url}");
+        let told = shop.dues(&["check", "--set", &flag]);
+        assert_eq!((told.code, told.out.as_str()), (78, ""), "{told:?}");
+        assert!(told.err.contains("--set database.url: ") && told.err.contains("is followed by"), "{told:?}");
+        assert!(!told.err.contains("canary"), "{told:?}");
+        let told = shop.dues(&["check", "--json", "--set", &flag]);
+        let document: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+        assert_eq!((told.code, &document["faults"][0]["key"]), (78, &json!("database.url")), "{told:?}");
+    }
+}
+
+#[test]
+fn a_place_where_no_sqlite_file_can_be_kept_is_warned_of() {
+    let shop = Shop::without_books();
+    let check = |path: &str| shop.dues(&["check", "--set", &format!("database.url=sqlite:{path}")]);
+    let told = check("/nonexistent/dues.db");
+    assert_eq!(told.code, 0, "the daemon's machine may have it: {told:?}");
+    let warning = "dues: warning: the directory /nonexistent for the SQLite file is not there; `dues run` must be able to write there";
+    assert!(told.err.lines().any(|line| line == warning), "{told:?}");
+    assert_eq!(shop.json(&["check", "--set", "database.url=sqlite:books.db"])["database_warning"], json!(null));
+    let closed = shop.path("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).unwrap();
+    // To the superuser nothing is closed.
+    let open_to_us = std::fs::write(closed.join("probe"), "").is_ok();
+    let told = check(closed.join("dues.db").to_str().unwrap());
+    assert_eq!(told.err.contains("cannot be written by this user"), !open_to_us, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

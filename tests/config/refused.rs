@@ -1,5 +1,9 @@
 //! What a configuration is refused for: the exact lines that the operator reads.
 
+use std::path::Path;
+
+use dues::config::{self, Sources};
+
 use super::{Case, PLAN};
 
 /// Each wrong file, and the one line it gives.
@@ -161,11 +165,11 @@ fn all_faults_are_told_at_once() {
         case.faults(),
         [
             "dues.d/10-broken.toml: line 2, column 10: not valid TOML: string values must be quoted, expected literal string",
-            "flag: circuit.failures = \"-1\": must be a whole number from 1 to 1000",
-            "environment: protocol.lease = \"soon\": must be a duration from 1s to 1h, such as \"45s\" or \"2h\"",
+            "--set circuit.failures=-1: must be a whole number from 1 to 1000",
+            "DUES__PROTOCOL__LEASE: protocol.lease = \"soon\": must be a duration from 1s to 1h, such as \"45s\" or \"2h\"",
             "dues.toml: engine.batch = true: must be a whole number from 1 to 10000",
             "dues.toml: engine.bach: is not a known key; did you mean engine.batch?",
-            "environment: htpp: is not a known key; did you mean http?",
+            "DUES__HTPP__LISTEN: htpp: is not a known key; did you mean DUES__HTTP__LISTEN?",
         ]
     );
 }
@@ -195,4 +199,110 @@ fn a_file_that_cannot_be_read_is_a_fault() {
     case.sources.file = Some(case.directory.path().join("absent.toml"));
     let faults = case.flag("installation.name", "books").faults();
     assert_eq!(faults, ["absent.toml: cannot be read: No such file or directory (os error 2)"]);
+}
+
+#[test]
+fn a_variable_and_a_flag_are_named_as_they_were_written() {
+    let variable = |name: &str, value: &str| Case::named("").environment(name, value).faults();
+    let flag = |key: &str, value: &str| Case::named("").flag(key, value).faults();
+    let range = "must be a whole number from 1 to 10000";
+    assert_eq!(variable("DUES__ENGINE__BATCH", "0"), [format!("DUES__ENGINE__BATCH: engine.batch = \"0\": {range}")]);
+    assert_eq!(flag("engine.batch", "0"), [format!("--set engine.batch=0: {range}")]);
+    assert_eq!(
+        variable("DUES__ENGINE__BACH", "200"),
+        ["DUES__ENGINE__BACH: engine.bach: is not a known key; did you mean DUES__ENGINE__BATCH?"]
+    );
+    assert_eq!(flag("engine.bach", "200"), ["--set engine.bach: is not a known key; did you mean --set engine.batch?"]);
+    assert_eq!(
+        flag("engin.batch", "200"),
+        ["--set engin.batch: engin: is not a known key; did you mean --set engine.batch?"]
+    );
+    // What disagrees with another key is named by its own place too.
+    let faults = flag("protocol.lease", "105s");
+    assert!(faults[0].starts_with("--set protocol.lease=105s: must be above gateway.timeout"), "{faults:#?}");
+    // A value that may hold a password is shown nowhere.
+    assert!(flag("database.url", "mysql://a:secret@b")[0].starts_with("--set database.url: must be \"sqlite:PATH\""));
+}
+
+#[test]
+fn a_variable_with_one_underscore_too_few_is_refused() {
+    let case = Case::named("").environment("DUES_ENGINE__BATCH", "200").environment("DUES_CONFIG", "dues.toml");
+    assert_eq!(case.faults(), ["DUES_ENGINE__BATCH: sets nothing; did you mean DUES__ENGINE__BATCH?"]);
+    // That the name is missing follows from it.
+    let case = Case::new("").environment("DUES_INSTALLATION__NAME", "books");
+    assert_eq!(case.faults(), ["DUES_INSTALLATION__NAME: sets nothing; did you mean DUES__INSTALLATION__NAME?"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_brings_no_second_fault() {
+    let mut absent = Case::new("");
+    absent.sources.file = Some(absent.directory.path().join("absent.toml"));
+    assert_eq!(absent.faults(), ["absent.toml: cannot be read: No such file or directory (os error 2)"]);
+    let broken = Case::new("[installation\nname = \"books\"").faults();
+    assert!(broken.len() == 1 && broken[0].starts_with("dues.toml: line 1, column "), "{broken:#?}");
+    // Name, environment, currencies, limits, policies and half a plan may all stand in the file that is broken.
+    let rest = "[gateway]\nurl = \"https://api.checkout.com\"\n[budget]\nwrites_per_second = \"unlimited\"\n\
+                [protocol]\nlease = \"10s\"\n[plans.half]\namount_minor = 6000000\n";
+    let plan = PLAN.replace("HKD", "USD") + "dunning = \"gentle\"\n";
+    let case = Case::new("x = ").drop_in("10-rest.toml", &format!("{rest}{plan}"));
+    let faults = case.faults();
+    assert!(faults.len() == 1 && faults[0].starts_with("dues.toml: line 1"), "{faults:#?}");
+    // What is wrong by itself is told all the same.
+    let case = case.drop_in("20-wrong.toml", "engine.batch = true");
+    assert_eq!(
+        case.faults()[1..],
+        ["dues.d/20-wrong.toml: engine.batch = true: must be a whole number from 1 to 10000"]
+    );
+}
+
+#[test]
+fn without_any_file_the_file_is_what_is_missing() {
+    if Path::new("/etc/dues").exists() {
+        // Here dues is installed, and its own config would be read.
+        return;
+    }
+    let flag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let missing = "no config file: /etc/dues/dues.toml is not there; write it, or name one with --config";
+    let mut sources = Sources::default();
+    assert_eq!(config::load(&sources).unwrap_err().to_string(), missing);
+    sources.flags.push(flag("engine.batch", "0"));
+    let faults = config::load(&sources).unwrap_err().to_string();
+    assert_eq!(faults, format!("{missing}\n--set engine.batch=0: must be a whole number from 1 to 10000"));
+    sources.flags = vec![flag("installation.name", "books")];
+    assert_eq!(config::load(&sources).unwrap().settings.installation.name, "books");
+}
+
+#[test]
+fn a_wrong_environment_or_list_of_currencies_hides_no_other_fault() {
+    let form = "must be http:// or https://, a host and perhaps a port, without a user or a path";
+    for (url, shown) in [
+        ("ftp://api.checkout.com", " = \"ftp://api.checkout.com\""),
+        ("api.checkout.com", " = \"api.checkout.com\""),
+        ("https://api.checkout.com/payments", " = \"https://api.checkout.com/payments\""),
+        ("https://me:secret@api.checkout.com", ""),
+    ] {
+        let case = Case::named(&format!("installation.environment = \"prod\"\ngateway.url = \"{url}\""));
+        let faults = case.faults();
+        assert!(faults.len() == 2 && faults[0].contains("installation.environment"), "{faults:#?}");
+        assert!(faults[1].starts_with(&format!("dues.toml: gateway.url{shown}: {form}")), "{faults:#?}");
+    }
+    for accepted in ["currencies.accepted = [\"hkd\"]", "currencies.accepted = []", "currencies = 1"] {
+        let faults = Case::named(&format!("{accepted}\n{}", PLAN.replace("HKD", "XYZ"))).faults();
+        let told = "dues.toml: plans.monthly.currency = \"XYZ\": must be an ISO 4217 code in capitals, such as \"HKD\"";
+        assert!(faults.len() == 2 && faults.contains(&told.to_owned()), "{faults:#?}");
+    }
+}
+
+#[test]
+fn a_secret_key_in_a_config_is_answered_and_never_shown() {
+    let told = "the key never stands in a config; write it into a file of its own and name that in \
+                gateway.secret_key_file; replace the key where others could read it here";
+    for value in ["sk_sbox_canary", "canary"] {
+        let file = Case::named(&format!("gateway.secret_key = \"{value}\"")).faults();
+        assert_eq!(file, [format!("dues.toml: gateway.secret_key: {told}")]);
+        let variable = Case::named("").environment("DUES__GATEWAY__SECRET_KEY", value).faults();
+        assert_eq!(variable, [format!("DUES__GATEWAY__SECRET_KEY: gateway.secret_key: {told}")]);
+        let flag = Case::named("").flag("gateway.secret_key", value).faults();
+        assert_eq!(flag, [format!("--set gateway.secret_key: {told}")]);
+    }
 }

@@ -1,4 +1,4 @@
-//! A gateway that refuses our key, for a while.
+//! A gateway that refuses our key for a while, or is not there.
 
 use super::*;
 
@@ -26,6 +26,20 @@ async fn a_key_that_works_again_collects_everything() {
     let others = support::world::count(&store, "SELECT COUNT(*) AS sum FROM attempts WHERE n > 1").await;
     assert_eq!(others, 0, "a refused key is no decline: the same attempt is sent");
     store.close().await;
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_away_is_named_in_the_log() {
+    let mut ground = Ground::new(On::Sqlite, None, 10, &[]).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    ground.flags.retain(|(key, _)| key != "gateway.url");
+    ground.flags.push(("gateway.url".to_owned(), format!("http://{nobody}")));
+    let daemon = ground.daemon();
+    daemon.wait_for("sending pauses");
+    daemon.wait_for(&format!("last: {nobody}, no connection (Connection refused); see the gateway's status page"));
     daemon.stop();
 }
 

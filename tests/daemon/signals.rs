@@ -40,3 +40,23 @@ async fn a_refused_reload_leaves_the_daemon_charging() {
     ground.assert_all_paid_once(6).await;
     daemon.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_names_the_keys_that_wait_for_a_restart() {
+    let ground = Ground::new(On::Sqlite, None, 1, &["--settle-after", "0s"]).await;
+    let daemon = ground.daemon();
+    let more = "[engine]\nbatch = 100\nstop_wait = \"1s\"\n[http]\nlisten = \"127.0.0.1:9464\"\n";
+    std::fs::write(ground.config(), format!("{TIMES}{more}").replace("format = \"json\"", "format = \"text\""))
+        .unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for(
+        "these keys change only by a restart: engine.stop_wait, http.listen, log.format; the rest of the new config is in use",
+    );
+    std::fs::write(ground.config(), TIMES.replace("daemon-test", "other-books")).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for(
+        "the old config stays: these keys change only by a restart, and nothing else is taken up with them: installation.name",
+    );
+    assert_eq!(daemon.said("the new config is in use"), 1, "{}", daemon.log());
+    daemon.stop();
+}

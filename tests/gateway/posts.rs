@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use dues::gateway::circuit::{Failure, Signal};
+use dues::gateway::circuit::{Failure, Signal, Trouble};
 use dues::gateway::http::{Http, HttpError};
 use dues::gateway::outcome::{Expected, PaymentStatus, PostOutcome, Reason};
 use serde_json::{Value, json};
@@ -37,6 +37,14 @@ async fn outcome_of(answer: Answer) -> PostOutcome {
     outcome
 }
 
+/// What the circuit hears of a failure of the gateway's.
+fn trouble(outcome: &PostOutcome) -> Trouble {
+    match outcome.signal() {
+        Signal::Failure(Failure::ServerTrouble(trouble)) => trouble,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn assert_unknown(outcome: &PostOutcome, wanted: &str, wanted_server_error: bool) {
     match outcome {
         PostOutcome::Unknown { reason, server_error, .. } => {
@@ -55,13 +63,15 @@ async fn a_refused_connection_sent_nothing() {
     drop(listener);
     let outcome = client(&url).create_payment("key-1", "{}".to_owned(), &expected()).await;
     assert!(matches!(&outcome, PostOutcome::Unsent { reason: Reason::NotSent(_), pause: false }), "{outcome:?}");
-    assert_eq!(outcome.signal(), Signal::Failure(Failure::ServerTrouble));
+    assert_eq!(trouble(&outcome), Trouble::NoConnection("Connection refused".to_owned()));
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_sent_nothing() {
     let outcome = client("http://gateway.invalid").create_payment("key-1", "{}".to_owned(), &expected()).await;
     assert!(matches!(&outcome, PostOutcome::Unsent { reason: Reason::NotSent(_), .. }), "{outcome:?}");
+    let Trouble::NoConnection(why) = trouble(&outcome) else { panic!("{outcome:?}") };
+    assert!(why.starts_with("dns error: ") && !why.contains("client error"), "{why}");
 }
 
 #[tokio::test]
@@ -90,7 +100,7 @@ async fn a_connection_that_is_made_and_closed_proves_nothing() {
 async fn a_request_that_was_read_and_not_answered_proves_nothing() {
     let outcome = outcome_of(Answer::CloseAfterRequest).await;
     assert_unknown(&outcome, "no_answer", false);
-    assert_eq!(outcome.signal(), Signal::Failure(Failure::ServerTrouble));
+    assert_eq!(trouble(&outcome), Trouble::BrokenOff("connection closed before message completed".to_owned()));
 }
 
 #[tokio::test]
@@ -122,7 +132,9 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_replaced_without_a_secon
 async fn silence_and_a_drip_end_in_time_and_prove_nothing() {
     for answer in [Answer::Silence, Answer::Drip] {
         let ended = tokio::time::timeout(super::server::TIMEOUT * 3, outcome_of(answer)).await;
-        assert_unknown(&ended.expect("the limits end it"), "no_answer", false);
+        let outcome = ended.expect("the limits end it");
+        assert_unknown(&outcome, "no_answer", false);
+        assert_eq!(trouble(&outcome), Trouble::TimeOut);
     }
 }
 
@@ -244,7 +256,7 @@ async fn a_502_proves_nothing() {
     for status in [500, 501, 502, 503, 504, 599] {
         let outcome = outcome_of(Answer::error(status, "payment_source_required")).await;
         assert_unknown(&outcome, "status", true);
-        assert_eq!(outcome.signal(), Signal::Failure(Failure::ServerTrouble));
+        assert_eq!(trouble(&outcome), Trouble::Status(status));
     }
 }
 

@@ -91,7 +91,9 @@ async fn what_cannot_be_read_ends_with_its_reason() {
         (&["a.txt"], "dues: a.txt: the name ends in neither .csv nor .jsonl; say --format csv or --format jsonl\n"),
         (
             &["a.csv"],
-            "dues: a.csv cannot be imported: line 1: refrence is no column; did you mean reference?; reference is missing\n",
+            "dues: a.csv cannot be imported: line 1: refrence is no column; did you mean reference?; reference is missing; \
+             the columns are reference, plan, source_id, first_payment_id, customer_reference, customer_name, customer_email, \
+             country, anchor_on, time_zone, next_charge_on, reason\n",
         ),
         (
             &["bad.csv", "--rejects", "bad.csv"],

@@ -150,6 +150,8 @@ async fn a_storm_of_server_errors_opens_the_circuit_and_one_probe_ends_it() {
         }
         world.run_until("2026-01-20T02:59:00Z").await;
         assert!(!world.engine.gate.state().closed, "{on:?}");
+        let cause = world.engine.gate.state().cause.unwrap_or_default();
+        assert!(cause.contains("last: api.checkout.com, HTTP 503; see"), "{on:?} {cause}");
         // Two hours of watching follow a server error before a key is sent again.
         world.run_until("2026-01-20T08:00:00Z").await;
         assert!(world.engine.gate.state().closed, "{on:?}");

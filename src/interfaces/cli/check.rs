@@ -1,13 +1,17 @@
 //! `dues check`: is the config right, and where does each value come from. Nothing is opened and nothing is sent.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use rustix::fs::Access;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::output::{self, Page, Table};
-use super::{Ground, exit};
+use super::{Ground, WrongConfig, exit};
 use crate::config::secret::secret_key;
 use crate::config::{self, Environment, Faults, Loaded};
+use crate::store::{DatabaseUrl, StoreError};
 
 /// Arguments of `dues check`.
 #[derive(Debug, clap::Args)]
@@ -26,20 +30,24 @@ struct Good<'a> {
     files: Vec<String>,
     /// Why there is no usable secret key here; none where there is one.
     no_key: Option<String>,
+    /// Why no SQLite file could be kept here; none where one could, and for PostgreSQL.
+    no_place: Option<String>,
 }
 
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
-        if ground.json
-            && let Err(faults) = config::load(&ground.sources)
-        {
-            output::json(&refused(&faults))?;
-            return Ok(ExitCode::from(exit::CONFIG));
-        }
-        let loaded = ground.load()?;
+        let loaded = config::load(&ground.sources).and_then(|loaded| Ok((database_url(&loaded)?, loaded)));
+        let (url, loaded) = match loaded {
+            Ok(good) => good,
+            Err(faults) if ground.json => {
+                output::json(&refused(&faults))?;
+                return Ok(ExitCode::from(exit::CONFIG));
+            }
+            Err(faults) => return Err(WrongConfig(faults.to_string()).into()),
+        };
         let no_key = secret_key(&loaded.settings, &ground.sources.environment).err().map(|error| error.to_string());
-        let good = Good { files: files(ground, &loaded), loaded: &loaded, no_key };
+        let good = Good { files: files(ground, &loaded), loaded: &loaded, no_key, no_place: no_place(&url) };
         if ground.json {
             output::json(&good.document(self.show))?;
         } else {
@@ -76,6 +84,9 @@ impl Good<'_> {
         if let Some(why) = &self.no_key {
             output::remark(&format!("warning: {why}; `dues run` needs it"));
         }
+        if let Some(why) = &self.no_place {
+            output::remark(&format!("warning: {why}; `dues run` must be able to write there"));
+        }
         Ok(())
     }
 
@@ -91,6 +102,7 @@ impl Good<'_> {
             "plans": settings.plans.len(),
             "secret_key_found": self.no_key.is_none(),
             "secret_key_warning": self.no_key,
+            "database_warning": self.no_place,
         });
         if show {
             let values = self.loaded.effective.iter();
@@ -105,6 +117,34 @@ impl Good<'_> {
         let url = self.loaded.effective.iter().find(|value| value.key == "database.url");
         url.map_or("", |value| value.value_shown.trim_matches('"'))
     }
+}
+
+/// The database's address as the store reads it: its form is the store's to judge.
+fn database_url(loaded: &Loaded) -> Result<DatabaseUrl, Faults> {
+    let url = loaded.settings.database.url.expose_secret();
+    DatabaseUrl::parse(url).map_err(|error| match error {
+        StoreError::Url(why) => loaded.fault("database.url", why),
+        other => loaded.fault("database.url", &other.to_string()),
+    })
+}
+
+/// Why a SQLite file could not be kept where it is to be. Asked as the one who runs the check, who may be another than the daemon.
+fn no_place(url: &DatabaseUrl) -> Option<String> {
+    let DatabaseUrl::Sqlite(path) = url else { return None };
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        return Some(format!("the directory {} for the SQLite file is not there", directory.display()));
+    }
+    // The file has companions that are made and removed beside it, so the directory counts even where the file is there.
+    let closed = |path: &Path, access| rustix::fs::access(path, access).is_err();
+    if closed(directory, Access::WRITE_OK | Access::EXEC_OK) {
+        return Some(format!(
+            "the directory {} of the SQLite file cannot be written by this user",
+            directory.display()
+        ));
+    }
+    let is_closed = path.exists() && closed(path, Access::READ_OK | Access::WRITE_OK);
+    is_closed.then(|| format!("the SQLite file {} cannot be written by this user", path.display()))
 }
 
 /// The files in which a value stands that counts, and the one that was asked for.

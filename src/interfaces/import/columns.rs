@@ -65,6 +65,11 @@ pub fn unknown(name: &str, place: usize) -> String {
     }
 }
 
+/// What the columns are, as the end of a sentence.
+pub fn all() -> String {
+    format!("the columns are {}", COLUMNS.join(", "))
+}
+
 /// The required columns that are not among these.
 pub fn missing(present: &[&str]) -> Vec<&'static str> {
     // Where every row bears its first payment, the gateway may tell the source; that is decided row by row.

@@ -52,11 +52,11 @@ pub enum Layout {
 /// A row as it was read, so that it can be written into the rejects file.
 #[derive(Debug, PartialEq)]
 pub enum Record {
-    /// The cells of a CSV line.
+    /// The cells of a CSV line, as many as there were.
     Cells(Vec<String>),
     /// The fields of an object.
     Fields(BTreeMap<String, Value>),
-    /// A line that is no object.
+    /// A line that cannot be taken apart, or its beginning.
     Text(String),
 }
 
@@ -97,7 +97,7 @@ impl Layout {
                     return columns_of(&names, &text).map(Layout::Csv).map_err(refused);
                 }
                 Text::NotUtf8(_) => return Err(refused("the header is not UTF-8".to_owned())),
-                Text::TooLong => {
+                Text::TooLong(_) => {
                     return Err(refused(format!("the header is longer than {LONGEST_LINE_BYTES} bytes")));
                 }
             }
@@ -111,9 +111,9 @@ impl Layout {
             Text::Whole(text) if text.trim().is_empty() => return None,
             Text::Whole(text) => (text, true),
             Text::NotUtf8(text) => (text, false),
-            Text::TooLong => {
+            Text::TooLong(beginning) => {
                 let why = format!("the line is longer than {LONGEST_LINE_BYTES} bytes");
-                return Some((self.nothing(), Err(why)));
+                return Some((Record::Text(beginning), Err(why)));
             }
         };
         let (record, cells) = match self {
@@ -123,25 +123,18 @@ impl Layout {
         let cells = if is_utf8 { cells } else { Err("the line is not UTF-8".to_owned()) };
         Some((record, cells))
     }
-
-    fn nothing(&self) -> Record {
-        match self {
-            Layout::Csv(_) => Record::Cells(Vec::new()),
-            Layout::Jsonl => Record::Text(String::new()),
-        }
-    }
 }
 
 fn columns_of(names: &[String], text: &str) -> Result<Vec<&'static str>, String> {
     let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
     let found: Vec<&'static str> = names.iter().filter_map(|name| columns::known(name)).collect();
     if let ([_], true) = (names.as_slice(), text.contains([';', '\t'])) {
-        return Err("the columns must stand between commas".to_owned());
+        return Err(format!("the columns must stand between commas; {}", columns::all()));
     }
     let is_header = !found.is_empty() || names.iter().any(|name| columns::unknown(name, 0).contains('?'));
     if !is_header {
         // Very likely the first row, which may name a person.
-        return Err(format!("this is no header; the columns are {}", columns::COLUMNS.join(", ")));
+        return Err(format!("this is no header; {}", columns::all()));
     }
     let mut faults: Vec<String> = Vec::new();
     for (place, name) in names.iter().enumerate() {
@@ -152,13 +145,13 @@ fn columns_of(names: &[String], text: &str) -> Result<Vec<&'static str>, String>
         }
     }
     faults.extend(columns::missing(&found).into_iter().map(|column| format!("{column} is missing")));
-    if faults.is_empty() { Ok(found) } else { Err(faults.join("; ")) }
+    if faults.is_empty() { Ok(found) } else { Err(format!("{}; {}", faults.join("; "), columns::all())) }
 }
 
 fn csv_row(columns: &[&'static str], text: String) -> (Record, Result<Cells, String>) {
     let cells = match cells_of(&text) {
         Ok(cells) => cells,
-        Err(why) => return (Record::Cells(vec![text]), Err(why.to_owned())),
+        Err(why) => return (Record::Text(text), Err(why.to_owned())),
     };
     if cells.len() != columns.len() {
         let why = format!("the row has {} cells, the header {}", cells.len(), columns.len());

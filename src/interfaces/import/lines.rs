@@ -5,6 +5,9 @@ use std::io::{self, BufRead};
 /// The longest line that is read, without its end.
 pub const LONGEST_LINE_BYTES: usize = 64 * 1024;
 
+/// So much is kept of a longer one, for a person to know it by.
+const KEPT_OF_A_LONG_LINE_BYTES: usize = 1024;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One line of the file.
@@ -23,8 +26,8 @@ pub enum Text {
     Whole(String),
     /// With U+FFFD in place of what is not UTF-8.
     NotUtf8(String),
-    /// Longer than [`LONGEST_LINE_BYTES`]; it was passed over.
-    TooLong,
+    /// Longer than [`LONGEST_LINE_BYTES`]; its beginning, as far as that is text.
+    TooLong(String),
 }
 
 /// Reads line by line.
@@ -60,7 +63,8 @@ impl<R: BufRead> Lines<R> {
             bytes.pop();
         }
         let text = match String::from_utf8(bytes) {
-            _ if too_long => Text::TooLong,
+            Ok(text) if too_long => Text::TooLong(beginning(text.as_bytes())),
+            Err(error) if too_long => Text::TooLong(beginning(error.as_bytes())),
             Ok(text) => Text::Whole(text),
             Err(error) => Text::NotUtf8(String::from_utf8_lossy(error.as_bytes()).into_owned()),
         };
@@ -94,6 +98,13 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
+/// The beginning of a line, up to what is no text: a letter that is cut, a byte of another encoding, a control character.
+fn beginning(bytes: &[u8]) -> String {
+    let kept = &bytes[..bytes.len().min(KEPT_OF_A_LONG_LINE_BYTES)];
+    let text = kept.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    text.chars().take_while(|letter| !letter.is_control() || *letter == '\t').collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,16 +131,28 @@ mod tests {
     }
 
     #[test]
-    fn a_line_over_the_limit_is_passed_over() {
+    fn of_a_line_over_the_limit_the_beginning_is_kept() {
         let mut bytes = vec![b'a'; LONGEST_LINE_BYTES];
         bytes.extend_from_slice(b"\r\n");
         bytes.extend(vec![b'b'; LONGEST_LINE_BYTES + 1]);
         bytes.extend_from_slice(b"\nafter\n");
         let found = lines(&bytes);
         assert_eq!(found[0], whole(1, &"a".repeat(LONGEST_LINE_BYTES)));
-        assert_eq!(found[1], Line { number: 2, text: Text::TooLong });
+        assert_eq!(found[1], Line { number: 2, text: Text::TooLong("b".repeat(1024)) });
         assert_eq!(found[2], whole(3, "after"));
-        assert_eq!(lines(&vec![b'c'; LONGEST_LINE_BYTES + 1])[0].text, Text::TooLong);
+        assert_eq!(lines(&vec![b'c'; LONGEST_LINE_BYTES + 1])[0].text, Text::TooLong("c".repeat(1024)));
         assert_eq!(lines(&vec![b'c'; LONGEST_LINE_BYTES])[0], whole(1, &"c".repeat(LONGEST_LINE_BYTES)));
+    }
+
+    #[test]
+    fn the_beginning_ends_where_text_ends() {
+        let long = |start: &[u8]| [start, &vec![b'x'; LONGEST_LINE_BYTES][..]].concat();
+        for (start, kept) in [(&b"A1,monthly\x00\x01"[..], "A1,monthly"), (b"A1,Caf\xe9,", "A1,Caf"), (b"\xff\xfe", "")]
+        {
+            assert_eq!(lines(&long(start))[0].text, Text::TooLong(kept.to_owned()));
+        }
+        // A letter of three bytes that the limit cuts is left out.
+        let found = lines(&long("茶".repeat(400).as_bytes()));
+        assert_eq!(found[0].text, Text::TooLong("茶".repeat(341)));
     }
 }

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use super::columns::REASON;
 use super::format::{Format, Layout, Record};
 
+/// Stands where a cell is missing.
+const LOST: &str = "\u{fffd}";
+
 /// So many names are tried for a file that does not exist yet.
 const MOST_FILES: u32 = 1_000;
 
@@ -44,11 +47,16 @@ impl Rejects {
         Rejects { place, format, open: None }
     }
 
-    /// Adds a row.
+    /// Adds the row of a line.
     ///
     /// # Errors
     /// Where the file cannot be made or written.
-    pub fn add(&mut self, layout: &Layout, record: Record, reason: &str) -> io::Result<()> {
+    pub fn add(&mut self, layout: &Layout, line: u64, record: Record, reason: &str) -> io::Result<()> {
+        // What cannot be taken apart is found by its line only; other rows bear their reference.
+        let reason = match &record {
+            Record::Text(_) => format!("line {line}: {reason}"),
+            Record::Cells(_) | Record::Fields(_) => reason.to_owned(),
+        };
         if self.open.is_none() {
             let Some((path, file)) = self.make()? else { return Ok(()) };
             let sink = match layout {
@@ -72,7 +80,7 @@ impl Rejects {
                     Record::Text(line) => Map::from_iter([("line".to_owned(), Value::String(line))]),
                     Record::Cells(_) => Map::new(),
                 };
-                object.insert(REASON.to_owned(), Value::String(reason.to_owned()));
+                object.insert(REASON.to_owned(), Value::String(reason));
                 serde_json::to_writer(&mut *writer, &object)?;
                 writer.write_all(b"\n")?;
             }
@@ -118,18 +126,25 @@ impl Rejects {
     }
 }
 
-/// The cells under the rejects file's header. A row that did not fit the input's header must not fit this one by chance.
-fn with_reason(columns: &[&str], record: Record, reason: &str) -> Vec<String> {
+/// The cells under the rejects file's header. A row that did not fit the input's header must not fit this one by chance: of a short row
+/// the first missing cell holds U+FFFD, the mark of something lost, which is refused until a person has decided what stands there; a
+/// long row stays too long.
+fn with_reason(columns: &[&str], record: Record, reason: String) -> Vec<String> {
     let mut cells = match record {
         Record::Cells(cells) => cells,
-        Record::Text(_) | Record::Fields(_) => Vec::new(),
+        Record::Text(line) => vec![line],
+        Record::Fields(_) => Vec::new(),
     };
+    if cells.len() < columns.len() {
+        cells.push(LOST.to_owned());
+        cells.resize(columns.len(), String::new());
+    }
     let fitted = cells.len() == columns.len();
     let old_reason = columns.iter().position(|it| *it == REASON);
     if let (true, Some(place)) = (fitted, old_reason) {
         cells.remove(place);
     }
-    cells.push(reason.to_owned());
+    cells.push(reason);
     if !fitted && cells.len() == columns.len() + usize::from(old_reason.is_none()) {
         cells.push(String::new());
     }

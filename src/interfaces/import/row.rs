@@ -24,7 +24,7 @@ pub fn hand_over(cells: &Cells) -> Result<HandOver, String> {
             faults.note(column, "holds a control character");
         }
         if text.contains('\u{fffd}') {
-            faults.note(column, "holds U+FFFD, which stands for a letter that was lost");
+            faults.note(column, "holds U+FFFD, which stands for what was lost: write what belongs there, or nothing");
         }
     }
     let reference = faults.required(cells, "reference");
@@ -104,9 +104,16 @@ impl Faults {
     /// A date of four, two and two digits: what else a date could mean is not guessed.
     fn date(&mut self, column: &str, text: Option<&str>) -> Option<NaiveDate> {
         let text = text?;
-        let date = text.parse().ok().filter(|_| text.len() == "YYYY-MM-DD".len());
-        if date.is_none() {
-            self.note(column, "is no date of the form YYYY-MM-DD");
+        let has_form = text.len() == "YYYY-MM-DD".len()
+            && text.bytes().enumerate().all(|(place, byte)| match place {
+                4 | 7 => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            });
+        let date = text.parse().ok().filter(|_| has_form);
+        match date {
+            Some(_) => {}
+            None if has_form => self.note(column, "is no day of the calendar"),
+            None => self.note(column, "is no date of the form YYYY-MM-DD"),
         }
         date
     }
