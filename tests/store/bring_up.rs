@@ -18,6 +18,24 @@ async fn open(on: On, directory: &tempfile::TempDir) -> Store {
 }
 
 #[tokio::test]
+async fn who_only_reads_opens_what_is_there_and_makes_nothing() {
+    for on in BOTH {
+        let directory = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::parse(&empty_books(on, &directory)).unwrap();
+        let clock = Clock::manual(at("2026-01-01T00:00:00Z"));
+        let existing = || Store::open_existing(&url, 2, Duration::from_secs(5), clock.clone());
+        if on == On::Sqlite {
+            assert!(matches!(existing().await, Err(StoreError::NoDatabase { .. })));
+            assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+            Store::open(&url, 2, Duration::from_secs(5), clock.clone()).await.unwrap().close().await;
+        }
+        let store = existing().await.unwrap();
+        assert_eq!(store.schema_version().await.unwrap(), 0, "{on:?}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn migrating_twice_is_migrating_once() {
     for on in BOTH {
         let directory = tempfile::tempdir().unwrap();
