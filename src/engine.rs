@@ -23,6 +23,7 @@ mod decide;
 mod desk;
 mod fence;
 mod gate;
+mod grants;
 mod intent;
 mod pace;
 mod post;

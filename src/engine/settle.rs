@@ -159,10 +159,10 @@ impl Engine {
             };
             self.tell(&tx.open_reviews(&[review], now).await?);
         }
+        tx.count_first_sends(now.date_naive(), &standing.counted()).await?;
         if sent == 0 {
             return Ok(None);
         }
-        tx.count_first_sends(now.date_naive(), &standing.counted()).await?;
         tx.count_sends(&self.node, &self.process, sent).await.map(Some)
     }
 

@@ -19,6 +19,7 @@ async fn a_name_belongs_to_one_process_and_its_mark_never_falls() {
         let (now, store) = (ledger.now, &ledger.store);
         let mut tx = ledger.begin().await;
         assert_eq!(tx.node("one").await.unwrap(), None, "{on:?}");
+        assert!(!tx.has_nodes().await.unwrap(), "{on:?}");
         tx.register_node("one", "first", now).await.unwrap();
         assert_eq!(tx.count_sends("one", "first", 5).await.unwrap(), 5, "{on:?}");
         assert_eq!(tx.count_sends("one", "first", 2).await.unwrap(), 7, "{on:?}");

@@ -125,7 +125,8 @@ fn adopt(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment)
         return answer::mismatch(desk, context, id, payment, &wrong);
     }
     if is_stranger(desk, context, payment) {
-        desk.stranger(&payment.id);
+        let expected = context.standing.acknowledged_until.is_some_and(|until| desk.charge.due_at < until);
+        desk.stranger(&payment.id, expected);
     }
     let closed = |desk: &Desk, it: i64| {
         desk.attempt(it).is_none_or(|it| matches!(it.state, AttemptState::Superseded | AttemptState::Withdrawn))
