@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "fence/audit.rs"]
+mod audit;
 #[path = "fence/brake.rs"]
 mod brake;
 #[path = "fence/clock.rs"]

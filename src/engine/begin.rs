@@ -138,6 +138,7 @@ impl Engine {
             amount: stored.plan.price,
             state: ChargeState::Due,
             reason: None,
+            audit_at: self.rules.first_audit(now),
         };
         let entered = self.enter(beginning, new, charge, now).await.map_err(EngineError::of("begin"))?;
         let (subscription_id, charge_id) =

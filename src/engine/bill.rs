@@ -352,6 +352,7 @@ impl Engine {
             amount: stored.plan.price,
             state: charge_state,
             reason: reason.map(SkipReason::as_str),
+            audit_at: send_at.and_then(|_| self.rules.first_audit(now)),
         };
         Opening { due, charge, send_at }
     }

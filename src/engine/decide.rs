@@ -2,6 +2,7 @@
 //! `gateway::outcome`; here stands what dues does about it.
 
 mod answer;
+mod audit;
 mod send;
 mod unknown;
 
@@ -62,6 +63,9 @@ pub(super) fn decide(desk: &mut Desk, context: &mut Context<'_>, seen: &Observat
             Ok(())
         }
         Seen::Looked(_) => no_conclusion(desk, context, id),
+
+        Seen::Audited(LookUpOutcome::Listed(payments)) => audit::audited(desk, context, id, payments),
+        Seen::Audited(_) => Ok(()),
 
         Seen::LookedUp { outcome: LookUpOutcome::Listed(payments), witness } => {
             unknown::listed(desk, context, id, payments, *witness, stale)

@@ -45,7 +45,7 @@ impl Engine {
             let mut tx = self.store.begin("settle").await?;
             let now = tx.now().await?;
             // An answer or a look at a known payment sends nothing, and adopts nothing that the books do not know.
-            let bears = |it: &Observation| matches!(it.seen, Seen::Due | Seen::LookedUp { .. });
+            let bears = |it: &Observation| matches!(it.seen, Seen::Due | Seen::LookedUp { .. } | Seen::Audited(_));
             let standing = if sends.requests() > 0 || observations.iter().any(bears) {
                 self.standing(&mut tx, now).await?
             } else {
