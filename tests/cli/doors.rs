@@ -88,7 +88,7 @@ fn keys_are_set_before_and_after_the_subcommand() {
     let said = said(&mut shop.bare(&arguments));
     for (key, value) in [("engine.batch ", "\"7\""), ("engine.in_flight ", "\"9\"")] {
         let line = said.out.lines().find(|line| line.contains(key)).unwrap();
-        assert!(line.contains(value) && line.contains("flag"), "{line}");
+        assert!(line.contains(value) && line.contains("--set"), "{line}");
     }
 }
 
