@@ -107,7 +107,7 @@ impl Store {
                 Db::Postgres(pool)
             }
         };
-        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()) })
+        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
     }
 
     /// Makes this process the one daemon on a SQLite file. On PostgreSQL there may be several, and nothing is locked.
