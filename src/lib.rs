@@ -19,4 +19,5 @@ pub mod engine;
 pub mod gateway;
 pub mod interfaces;
 pub mod sandbox;
+pub mod simulation;
 pub mod store;
