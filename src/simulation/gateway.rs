@@ -175,11 +175,11 @@ impl Gateway {
         self.inside().exchanges.retain(|_, exchange| exchange.daemon != daemon);
     }
 
-    /// When a request arrives, or an answer, next.
-    pub fn next_at(&self) -> Option<Instant> {
+    /// When a request arrives, or an answer, next. An answer that is there waits for its daemon, not for the time.
+    pub fn next_at(&self, now: Instant) -> Option<Instant> {
         let inside = self.inside();
         let arrival = inside.on_the_way.first_key_value().map(|(key, _)| key.0);
-        let answer = inside.exchanges.values().filter(|it| it.heard.is_some()).map(|it| it.at).min();
+        let answer = inside.exchanges.values().filter(|it| it.heard.is_some() && it.at > now).map(|it| it.at).min();
         [arrival, answer].into_iter().flatten().min()
     }
 

@@ -208,7 +208,7 @@ impl Run {
     }
 
     async fn next_instant(&mut self, now: Instant) -> Result<Instant, SimulationError> {
-        let mut next: Option<Instant> = self.gateway.next_at();
+        let mut next: Option<Instant> = self.gateway.next_at(now);
         let mut sooner = |at: Instant| next = Some(next.map_or(at, |known| known.min(at)));
         for daemon in &self.daemons {
             if let Some(at) = daemon.next_at(now) {
