@@ -96,7 +96,7 @@ impl Plan {
         Plan {
             seed,
             world,
-            subscriptions: 20 + u32::try_from(seed.wrapping_mul(7) % 41).unwrap_or_default(),
+            subscriptions: 30 + u32::try_from(seed.wrapping_mul(7) % 51).unwrap_or_default(),
             months: 1 + u32::try_from(seed % 3).unwrap_or_default(),
             daemons: None,
             kinds: Kinds::all(),

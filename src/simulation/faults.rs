@@ -103,12 +103,12 @@ impl Kind {
             Kind::RateLimited => (800, 1_000, 0),
             Kind::Garbage => (1_500, 1_500, 0),
             Kind::Refused => (1_200, 1_000, 0),
-            Kind::BooksBusy => (0, 0, 250),
-            Kind::StatementFails => (0, 0, 40),
-            Kind::CommitRefused => (0, 0, 300),
-            Kind::CommitAnswerLost => (0, 0, 300),
-            Kind::Crash => (0, 0, 50),
-            Kind::Pause => (0, 0, 100),
+            Kind::BooksBusy => (0, 0, 150),
+            Kind::StatementFails => (0, 0, 25),
+            Kind::CommitRefused => (0, 0, 150),
+            Kind::CommitAnswerLost => (0, 0, 150),
+            Kind::Crash => (0, 0, 30),
+            Kind::Pause => (0, 0, 50),
             // These come as episodes, or with the payment.
             Kind::KeyRefused | Kind::Outage | Kind::LookUpsDown | Kind::LookUpLag | Kind::LongPending => (0, 0, 0),
         };

@@ -2,6 +2,7 @@
 //! soon or too often, never before it is due, never beside an attempt whose outcome is not known.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -12,8 +13,6 @@ use crate::clock::Instant;
 const REST: TimeDelta = TimeDelta::seconds(30);
 /// A key is not sent more often.
 const MOST_SENDS: u32 = 5;
-/// A key that the gateway answered is not sent again; one that it did not, only inside its life. With some room for the clock.
-const KEY_LIFE: TimeDelta = TimeDelta::hours(24);
 
 /// All sends so far.
 #[derive(Debug, Default)]
@@ -41,8 +40,15 @@ struct Period {
 pub(super) type Broken = (&'static str, String);
 
 impl Oaths {
-    /// A send leaves daemon `daemon` at `now`. `due_at` is when its period begins by the calendar.
-    pub fn leaves(&mut self, daemon: usize, post: &Post, due_at: Option<Instant>, now: Instant) -> Vec<Broken> {
+    /// A send leaves daemon `daemon` at `now`. `due_at` is when its period begins by the calendar, `life` how long a key is remembered.
+    pub fn leaves(
+        &mut self,
+        daemon: usize,
+        post: &Post,
+        due_at: Option<Instant>,
+        life: Duration,
+        now: Instant,
+    ) -> Vec<Broken> {
         let mut broken = Vec::new();
         let Post { key, reference, attempt, .. } = post;
         match self.by_key.get_mut(key) {
@@ -51,7 +57,7 @@ impl Oaths {
                 if now < known.last_at + REST {
                     broken.push(("a key rests 30 s", format!("{reference} was sent again too soon")));
                 }
-                if now > known.first_at + KEY_LIFE {
+                if now > known.first_at + life {
                     broken.push(("a key is not sent past its life", format!("{reference} was sent with an old key")));
                 }
                 known.sends += 1;

@@ -42,6 +42,8 @@ pub(super) struct Run {
     acts: Vec<Act>,
     wait: TimeDelta,
     beaten_at: Instant,
+    /// When each verb has something to do next, as the books said when nothing moved any more.
+    next: [Option<Instant>; 4],
     directory: PathBuf,
 }
 
@@ -70,7 +72,7 @@ impl Run {
         let settings = config::load(&Sources::of_flags(world.settings.clone()))
             .map_err(|faults| SimulationError::Settings(faults.to_string()))?
             .settings;
-        let gateway_settings = sandbox::Settings::default();
+        let gateway_settings = sandbox::Settings { key_life: world.key_life, ..sandbox::Settings::default() };
         let secret_key = gateway_settings.secret_key.clone();
         let script = Script::of(world.rules.clone());
         let sandbox = Sandbox::new(gateway_settings, script, clock.clone(), stream(plan.seed, Stream::Ids));
@@ -115,6 +117,7 @@ impl Run {
             daemons: daemons.collect(),
             acts: world.acts.clone(),
             beaten_at: world.begins,
+            next: [None; 4],
             chance: Chance::seeded(stream(plan.seed, Stream::Turns)),
             wait: SHORTEST_WAIT,
             stage,
@@ -156,7 +159,7 @@ impl Run {
             if now >= until || self.stage.is_broken() {
                 return Ok(());
             }
-            let next = self.next_instant(now).await?.min(until);
+            let next = self.next_instant(now).min(until);
             self.stage.clock.advance_to(next);
             if next - self.beaten_at >= TimeDelta::hours(1) {
                 self.ground.store.heartbeat(next).await?;
@@ -178,8 +181,10 @@ impl Run {
                 cancel::cancel(&self.ground.store, &act.reference, act.at_period_end, "left", "operator").await;
             self.stage.count("canceled in the middle", u64::from(canceled.is_ok()));
         }
+        self.stage.count("instants", 1);
         for _ in 0..MOST_TURNS {
-            let due = self.due(now).await?;
+            self.stage.count("rounds of turns", 1);
+            let due = self.look(now).await?;
             for daemon in &mut self.daemons {
                 // Loops come round when they come round: not every daemon is there for everything.
                 let (late, order) = (self.chance.below(4) == 0, self.chance.below(4));
@@ -201,13 +206,16 @@ impl Run {
         Ok(())
     }
 
-    async fn due(&self, now: Instant) -> Result<Due, SimulationError> {
+    /// Reads what is due in the books.
+    async fn look(&mut self, now: Instant) -> Result<Due, SimulationError> {
         let NextRow { bill_at, send_at, look_at, step_at } = self.ground.store.next_of_each().await?;
+        self.next = [bill_at, send_at, look_at, step_at];
         let is = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         Ok(Due { bill: is(bill_at), collect: is(send_at), reconcile: is(look_at), dun: is(step_at) })
     }
 
-    async fn next_instant(&mut self, now: Instant) -> Result<Instant, SimulationError> {
+    /// The next instant at which anything happens, after everything that happens now was done.
+    fn next_instant(&mut self, now: Instant) -> Instant {
         let mut next: Option<Instant> = self.gateway.next_at(now);
         let mut sooner = |at: Instant| next = Some(next.map_or(at, |known| known.min(at)));
         for daemon in &self.daemons {
@@ -218,14 +226,13 @@ impl Run {
         if let Some(act) = self.acts.first() {
             sooner(act.at);
         }
-        let NextRow { bill_at, send_at, look_at, step_at } = self.ground.store.next_of_each().await?;
-        for at in [bill_at, send_at, look_at, step_at].into_iter().flatten() {
+        for at in self.next.into_iter().flatten() {
             sooner(if at > now { at } else { now + self.wait });
             if at <= now {
                 self.wait = (self.wait * 2).min(LONGEST_WAIT);
             }
         }
-        Ok(next.unwrap_or(Instant::MAX_UTC).max(now + TimeDelta::microseconds(1)))
+        next.unwrap_or(Instant::MAX_UTC).max(now + TimeDelta::microseconds(1))
     }
 
     fn report(&self) -> Report {

@@ -133,7 +133,9 @@ impl Wire {
         let due_at = self.world.due_at(&post.subscription, post.period);
         let is_resend = self.gateway.swear(|oaths| oaths.knows(&post.key));
         self.stage.count("resend with its own key", u64::from(is_resend));
-        for (promise, seen) in self.gateway.swear(|oaths| oaths.leaves(self.daemon, post, due_at, now)) {
+        for (promise, seen) in
+            self.gateway.swear(|oaths| oaths.leaves(self.daemon, post, due_at, self.world.key_life, now))
+        {
             self.stage.broken(promise, Some(&post.reference), seen);
         }
     }

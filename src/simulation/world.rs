@@ -31,9 +31,9 @@ pub enum Which {
 const HOUR: u8 = 10;
 /// Name, minor units, interval.
 const PLANS: &[(&str, u32, IntervalUnit, u64)] = &[
-    ("monthly", 12_800, IntervalUnit::Month, 70),
-    ("weekly", 1_100, IntervalUnit::Week, 22),
-    ("daily", 100, IntervalUnit::Day, 8),
+    ("monthly", 12_800, IntervalUnit::Month, 84),
+    ("weekly", 1_100, IntervalUnit::Week, 13),
+    ("daily", 100, IntervalUnit::Day, 3),
 ];
 const ZONES: &[(&str, u64)] = &[("Asia/Hong_Kong", 80), ("Europe/London", 10), ("America/New_York", 10)];
 
@@ -49,6 +49,8 @@ pub(super) struct World {
     pub acts: Vec<Act>,
     episodes: Vec<(Kind, Instant, Instant)>,
     pub settings: Vec<(String, String)>,
+    /// How long the gateway remembers a key.
+    pub key_life: Duration,
 }
 
 /// One subscription.
@@ -72,6 +74,7 @@ impl World {
     pub fn draw(plan: &Plan, database: &Path, chance: &Chance) -> World {
         let begins: Instant = "2026-01-15T00:00:00Z".parse().expect("a literal instant");
         let ends = begins + TimeDelta::days(30 * i64::from(plan.months));
+        let key_hours = [24, 24, 6][usize::try_from(chance.below(3)).unwrap_or_default()];
         let mut world = World {
             which: plan.world,
             begins,
@@ -81,7 +84,8 @@ impl World {
             rules: Vec::new(),
             acts: Vec::new(),
             episodes: Vec::new(),
-            settings: settings(plan, database, chance),
+            settings: settings(plan, database, key_hours, chance),
+            key_life: Duration::from_hours(key_hours),
         };
         for number in 1..=plan.subscriptions {
             world.join(number, chance);
@@ -220,7 +224,7 @@ impl Member {
     }
 }
 
-fn settings(plan: &Plan, database: &Path, chance: &Chance) -> Vec<(String, String)> {
+fn settings(plan: &Plan, database: &Path, key_hours: u64, chance: &Chance) -> Vec<(String, String)> {
     let one_of =
         |choices: &[&str]| choices[usize::try_from(chance.below(choices.len() as u64)).unwrap_or_default()].to_owned();
     let mut settings: Vec<(String, String)> = [
@@ -232,6 +236,11 @@ fn settings(plan: &Plan, database: &Path, chance: &Chance) -> Vec<(String, Strin
         ("engine.in_flight", one_of(&["2", "8", "64"])),
         ("budget.writes_per_second", one_of(&["5", "90"])),
         ("budget.reads_per_second", one_of(&["5", "90"])),
+        ("engine.predecessor_wait", one_of(&["0s", "6h", "72h"])),
+        ("protocol.key_life", format!("{key_hours}h")),
+        ("protocol.key_margin", "2h".to_owned()),
+        ("protocol.settle_wait_after_server_error", "2h".to_owned()),
+        ("protocol.look_again", one_of(&["5m", "20m"])),
         ("protocol.look_first", one_of(&["needed", "needed", "always"])),
         // A look-up that is right about absence is what a new attempt after the key's life rests on.
         (
