@@ -96,7 +96,7 @@ impl Plan {
         Plan {
             seed,
             world,
-            subscriptions: 30 + u32::try_from(seed.wrapping_mul(7) % 51).unwrap_or_default(),
+            subscriptions: 60 + u32::try_from(seed.wrapping_mul(37) % 81).unwrap_or_default(),
             months: 1 + u32::try_from(seed % 3).unwrap_or_default(),
             daemons: None,
             kinds: Kinds::all(),

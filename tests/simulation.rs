@@ -1,7 +1,7 @@
 //! The seeded simulation: once, whatever happens. `DUES_SIMULATION_SEEDS=N` plays N seeds in place of the usual number.
 
 use dues::simulation::campaign::Campaign;
-use dues::simulation::{Plan, Which, smallest};
+use dues::simulation::{Broken, Plan, Which, smallest};
 
 /// Seeds of each world in an ordinary run.
 const SEEDS: u64 = 20;
@@ -38,5 +38,18 @@ fn the_same_seed_plays_the_same_run() {
             assert_eq!(one.hash, other.hash, "seed {seed} in world {world:?}");
             assert_eq!(one.counts, other.counts);
         }
+    }
+}
+
+/// The checkers bite: dues with one thing done wrong is caught within a few seeds.
+#[test]
+fn a_broken_protocol_is_caught() {
+    for broken in Broken::ALL {
+        // Each in the world whose other layer does not save it.
+        let world = if broken == Broken::NewKeyOnEachSend { Which::B } else { Which::A };
+        let plan = |seed| Plan { broken: Some(broken), ..Plan::of_seed(seed, world) };
+        let caught = (1..=5).find_map(|seed| plan(seed).play(false).unwrap().breaches.into_iter().next());
+        let breach = caught.unwrap_or_else(|| panic!("{broken:?} was not caught within five seeds"));
+        println!("{broken:?}: {breach}");
     }
 }

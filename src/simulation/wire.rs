@@ -289,7 +289,7 @@ impl Wire {
 
     /// Nothing goes wrong; a few answers take some seconds all the same.
     fn untouched(&self) -> Drawn {
-        let way = match self.chance.below(20) {
+        let way = match self.chance.below(40) {
             0 => TimeDelta::milliseconds(100 + self.millis(3_000)),
             _ => TimeDelta::zero(),
         };

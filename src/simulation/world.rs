@@ -31,9 +31,9 @@ pub enum Which {
 const HOUR: u8 = 10;
 /// Name, minor units, interval.
 const PLANS: &[(&str, u32, IntervalUnit, u64)] = &[
-    ("monthly", 12_800, IntervalUnit::Month, 84),
-    ("weekly", 1_100, IntervalUnit::Week, 13),
-    ("daily", 100, IntervalUnit::Day, 3),
+    ("monthly", 12_800, IntervalUnit::Month, 86),
+    ("weekly", 1_100, IntervalUnit::Week, 12),
+    ("daily", 100, IntervalUnit::Day, 2),
 ];
 const ZONES: &[(&str, u64)] = &[("Asia/Hong_Kong", 80), ("Europe/London", 10), ("America/New_York", 10)];
 
@@ -197,15 +197,19 @@ impl World {
     fn draw_episodes(&mut self, chance: &Chance) {
         let months = self.days() / 30 + 1;
         for (kind, each_month, longest_minutes) in
-            [(Kind::KeyRefused, 1, 6 * 60), (Kind::Outage, 2, 5 * 60), (Kind::LookUpsDown, 1, 4 * 60)]
+            [(Kind::KeyRefused, 1, 6 * 60), (Kind::Outage, 1, 3 * 60), (Kind::LookUpsDown, 1, 3 * 60)]
         {
             for _ in 0..months * each_month {
                 let from = self.instant(chance);
-                // Now and then look-ups are away for longer than a key lives.
-                let longest = if kind == Kind::LookUpsDown && chance.below(4) == 0 { 40 * 60 } else { longest_minutes };
-                let minutes = 5 + chance.below(longest);
+                let minutes = 5 + chance.below(longest_minutes);
                 self.episodes.push((kind, from, from + TimeDelta::minutes(count(minutes))));
             }
+        }
+        // In every other world look-ups are once away for longer than a key lives.
+        if chance.below(2) == 0 {
+            let from = self.instant(chance);
+            let hours = self.key_life.as_secs() / 3_600 + 1 + chance.below(6);
+            self.episodes.push((Kind::LookUpsDown, from, from + TimeDelta::hours(count(hours))));
         }
     }
 
@@ -232,15 +236,16 @@ fn settings(plan: &Plan, database: &Path, key_hours: u64, chance: &Chance) -> Ve
         ("installation.environment", "live".to_owned()),
         ("gateway.url", "https://api.checkout.com".to_owned()),
         ("database.url", format!("sqlite:{}", database.display())),
-        ("engine.batch", one_of(&["3", "10", "50"])),
-        ("engine.in_flight", one_of(&["2", "8", "64"])),
-        ("budget.writes_per_second", one_of(&["5", "90"])),
-        ("budget.reads_per_second", one_of(&["5", "90"])),
-        ("engine.predecessor_wait", one_of(&["0s", "6h", "72h"])),
+        ("engine.batch", one_of(&["4", "20", "100"])),
+        ("engine.in_flight", one_of(&["4", "16", "64"])),
+        ("budget.writes_per_second", one_of(&["10", "90", "90"])),
+        ("budget.reads_per_second", one_of(&["10", "90", "90"])),
+        ("engine.predecessor_wait", one_of(&["0s", "0s", "6h", "24h"])),
         ("protocol.key_life", format!("{key_hours}h")),
         ("protocol.key_margin", "2h".to_owned()),
         ("protocol.settle_wait_after_server_error", "2h".to_owned()),
         ("protocol.look_again", one_of(&["5m", "20m"])),
+        ("circuit.probe_after", one_of(&["30s", "3m", "10m"])),
         ("protocol.look_first", one_of(&["needed", "needed", "always"])),
         // A look-up that is right about absence is what a new attempt after the key's life rests on.
         (
