@@ -96,7 +96,7 @@ impl Plan {
         Plan {
             seed,
             world,
-            subscriptions: 60 + u32::try_from(seed.wrapping_mul(37) % 81).unwrap_or_default(),
+            subscriptions: 100 + u32::try_from(seed.wrapping_mul(37) % 121).unwrap_or_default(),
             months: 1 + u32::try_from(seed % 3).unwrap_or_default(),
             daemons: None,
             kinds: Kinds::all(),

@@ -11,6 +11,7 @@ mod output;
 mod review;
 mod run;
 mod sandbox;
+mod simulate;
 mod subscribe;
 mod subscription;
 
@@ -86,6 +87,8 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Bills a year in seconds on SQLite and a sandbox in this process: everything simulated
     Demo(demo::Args),
+    /// Plays seeded worlds full of faults, and checks that every period is charged once
+    Simulate(simulate::Args),
 }
 
 /// What every command stands on.
@@ -154,6 +157,7 @@ impl Cli {
             Command::Review(args) => args.run(&ground).await,
             Command::Sandbox(args) => args.run(&ground).await,
             Command::Demo(args) => args.run(&ground).await,
+            Command::Simulate(args) => args.run(&ground).await,
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Campaign {
     pub faults: u64,
     /// What was counted.
     pub counts: BTreeMap<&'static str, u64>,
+    /// The hashes of all stories, made one.
+    pub hash: u64,
     /// The first plan that failed, in the order of plans.
     pub failed: Option<(Plan, Report)>,
 }
@@ -72,6 +74,7 @@ impl Campaign {
             campaign.runs += 1;
             campaign.months += report.months;
             campaign.faults += report.faults;
+            campaign.hash = campaign.hash.rotate_left(5) ^ report.hash;
             for (name, count) in &report.counts {
                 *campaign.counts.entry(name).or_default() += count;
             }

@@ -25,9 +25,6 @@ impl Story {
         for byte in line.bytes().chain([b'\n']) {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        if std::env::var_os("SIM_TRACE").is_some() {
-            eprintln!("{line}");
-        }
         if let Some(lines) = &mut self.lines {
             lines.push(line);
         }
