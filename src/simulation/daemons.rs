@@ -33,9 +33,9 @@ pub(super) struct Verbs {
 pub(super) struct Turned {
     /// Rows that it moved.
     pub done: usize,
-    /// A verb failed: it comes round again soon.
-    pub failed: bool,
-    /// When it is worth another try.
+    /// Verbs that failed: they come round again soon.
+    pub failed: Due,
+    /// When sending or looking is worth another try.
     pub wake_at: Option<Instant>,
 }
 
@@ -59,6 +59,8 @@ pub(super) struct Daemon {
     pub wire: Arc<Wire>,
     /// When it comes round by itself next; none: when something is due.
     pub again_at: Option<Instant>,
+    /// Which of its verbs then do.
+    again: Due,
     state: State,
     starts: u64,
 }
@@ -85,6 +87,16 @@ pub(super) struct Due {
 impl Due {
     pub const ALL: Due = Due { bill: true, collect: true, reconcile: true, dun: true };
 
+    /// What either has to do.
+    pub fn and(self, other: Due) -> Due {
+        Due {
+            bill: self.bill || other.bill,
+            collect: self.collect || other.collect,
+            reconcile: self.reconcile || other.reconcile,
+            dun: self.dun || other.dun,
+        }
+    }
+
     pub fn any(self) -> bool {
         self.bill || self.collect || self.reconcile || self.dun
     }
@@ -92,7 +104,15 @@ impl Due {
 
 impl Daemon {
     pub fn new(number: usize, points: Arc<Points>, wire: Arc<Wire>, starts_at: Instant) -> Self {
-        Daemon { number, points, wire, again_at: None, state: State::Down { until: starts_at }, starts: 0 }
+        Daemon {
+            number,
+            points,
+            wire,
+            again_at: None,
+            again: Due::ALL,
+            state: State::Down { until: starts_at },
+            starts: 0,
+        }
     }
 
     /// Starts its process where it is time, or gives it a turn for what is due.
@@ -102,13 +122,13 @@ impl Daemon {
                 self.starts += 1;
                 self.points.revive();
                 ground.stage.tell(format_args!("daemon {} starts", self.number));
-                self.again_at = Some(now);
+                (self.again_at, self.again) = (Some(now), Due::ALL);
                 self.state = State::Working(self.start(ground));
             }
             State::Idle(verbs) => {
                 let again = self.again_at.is_some_and(|at| at <= now);
                 let answered = self.wire.gateway.has_answer(self.number, now);
-                let due = if again { Due::ALL } else { due };
+                let due = if again { due.and(self.again) } else { due };
                 if !due.any() && !answered {
                     self.state = State::Idle(verbs);
                     return;
@@ -149,7 +169,7 @@ impl Daemon {
                     };
                     (Some(verbs), Turned { done: 1, ..Turned::default() })
                 }
-                Err(_) => (None, Turned { failed: true, ..Turned::default() }),
+                Err(_) => (None, Turned::default()),
             }
         })
     }
@@ -188,10 +208,11 @@ impl Daemon {
         match polled {
             Poll::Ready((Some(verbs), turned)) => {
                 self.state = State::Idle(Box::new(verbs));
-                if turned.failed {
-                    self.again_at = Some(now + TimeDelta::seconds(1));
-                } else if turned.wake_at.is_some() {
-                    self.again_at = turned.wake_at.map(|at| at.max(now + TimeDelta::milliseconds(10)));
+                if turned.failed.any() {
+                    (self.again_at, self.again) = (Some(now + TimeDelta::seconds(1)), turned.failed);
+                } else if let Some(at) = turned.wake_at {
+                    self.again_at = Some(at.max(now + TimeDelta::milliseconds(10)));
+                    self.again = Due { collect: true, reconcile: true, ..Due::default() };
                 }
                 Poll::Ready(Some(turned))
             }
@@ -238,7 +259,6 @@ pub(super) async fn work(daemons: &mut [Daemon], chance: &Chance, now: Instant) 
                     active = None;
                     if let Some(turned) = turned {
                         all.done += turned.done;
-                        all.failed |= turned.failed;
                     }
                 }
             }
@@ -252,7 +272,8 @@ pub(super) async fn work(daemons: &mut [Daemon], chance: &Chance, now: Instant) 
 async fn turn(mut verbs: Verbs, due: Due, answered: bool, order: u64) -> (Option<Verbs>, Turned) {
     let mut turned = Turned::default();
     for place in 0..4 {
-        let ticked = match (order + place) % 4 {
+        let verb = (order + place) % 4;
+        let ticked = match verb {
             0 if due.bill => verbs.engine.bill().await,
             1 if due.dun => verbs.engine.dun().await,
             2 if due.collect || answered => collect(&mut verbs.collect).await,
@@ -264,7 +285,12 @@ async fn turn(mut verbs: Verbs, due: Due, answered: bool, order: u64) -> (Option
                 turned.done += tick.done;
                 turned.wake_at = [turned.wake_at, tick.wake_at].into_iter().flatten().min();
             }
-            Err(_) => turned.failed = true,
+            Err(_) => match verb {
+                0 => turned.failed.bill = true,
+                1 => turned.failed.dun = true,
+                2 => turned.failed.collect = true,
+                _ => turned.failed.reconcile = true,
+            },
         }
     }
     (Some(verbs), turned)

@@ -244,7 +244,7 @@ fn settings(plan: &Plan, database: &Path, key_hours: u64, chance: &Chance) -> Ve
         ("protocol.key_life", format!("{key_hours}h")),
         ("protocol.key_margin", "2h".to_owned()),
         ("protocol.settle_wait_after_server_error", "2h".to_owned()),
-        ("protocol.look_again", one_of(&["5m", "30m", "1h"])),
+        ("protocol.look_again", one_of(&["10m", "1h"])),
         ("circuit.probe_after", one_of(&["30s", "3m", "10m"])),
         ("protocol.look_first", one_of(&["needed", "needed", "always"])),
         // A look-up that is right about absence is what a new attempt after the key's life rests on.
