@@ -7,6 +7,7 @@ pub mod campaign;
 
 mod broken;
 mod checkers;
+mod crowd;
 mod daemons;
 mod faults;
 mod gateway;
@@ -20,7 +21,7 @@ mod wire;
 mod world;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::EngineError;
@@ -69,6 +70,8 @@ pub struct Plan {
     pub kinds: Kinds,
     /// What dues does wrong.
     pub broken: Option<Broken>,
+    /// The URL of an empty PostgreSQL database, on which daemons work at the same time; none: a SQLite file, and they take turns.
+    pub postgres: Option<String>,
 }
 
 /// What a run came to.
@@ -101,6 +104,7 @@ impl Plan {
             daemons: None,
             kinds: Kinds::all(),
             broken: None,
+            postgres: None,
         }
     }
 
@@ -109,8 +113,12 @@ impl Plan {
     /// # Errors
     /// [`SimulationError`]: the run could not be played. A broken promise is no error but stands in the report.
     pub fn play(&self, keep_story: bool) -> Result<Report, SimulationError> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SimulationError::Runtime)?;
+        let mut builder = if self.postgres.is_some() {
+            tokio::runtime::Builder::new_multi_thread()
+        } else {
+            tokio::runtime::Builder::new_current_thread()
+        };
+        let runtime = builder.worker_threads(2).enable_all().build().map_err(SimulationError::Runtime)?;
         runtime.block_on(async { run::Run::begin(self, keep_story).await?.play().await })
     }
 
@@ -118,6 +126,15 @@ impl Plan {
     fn daemons(&self) -> usize {
         // Half the worlds have one daemon, the others two or three.
         self.daemons.unwrap_or([1, 2, 1, 3][usize::try_from(self.seed % 4).unwrap_or_default()])
+    }
+
+    /// Freezing needs somebody who polls by hand.
+    fn kinds(&self) -> Kinds {
+        if self.postgres.is_some() { self.kinds.without(Kind::Pause) } else { self.kinds }
+    }
+
+    fn database_in(&self, directory: &Path) -> String {
+        self.postgres.clone().unwrap_or_else(|| format!("sqlite:{}", directory.join("dues.db").display()))
     }
 
     /// An empty directory in memory, where there is such a place.

@@ -1,10 +1,13 @@
 //! The seeded simulation: once, whatever happens. `DUES_SIMULATION_SEEDS=N` plays N seeds in place of the usual number.
 
+mod support;
+
 use dues::simulation::campaign::Campaign;
 use dues::simulation::{Broken, Plan, Which, smallest};
+use support::postgres::Cluster;
 
 /// Seeds of each world in an ordinary run.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 40;
 
 fn seeds() -> u64 {
     std::env::var("DUES_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
@@ -52,4 +55,26 @@ fn a_broken_protocol_is_caught() {
         let breach = caught.unwrap_or_else(|| panic!("{broken:?} was not caught within five seeds"));
         println!("{broken:?}: {breach}");
     }
+}
+
+/// The same on PostgreSQL, where daemons really work at once: nothing is repeated by its seed, and every promise is kept.
+#[test]
+fn three_daemons_at_once_on_postgres_charge_every_period_once() {
+    let plan = |seed, world| Plan {
+        subscriptions: 180,
+        months: 2,
+        daemons: Some(3),
+        postgres: Some(Cluster::shared().new_database()),
+        ..Plan::of_seed(seed, world)
+    };
+    let plans: Vec<Plan> = (1..=3).flat_map(|seed| [plan(seed, Which::A), plan(seed, Which::B)]).collect();
+    let campaign = Campaign::play(&plans, 3).unwrap();
+    println!("{} runs, {} subscription-months, {} faults", campaign.runs, campaign.months, campaign.faults);
+    for (name, count) in &campaign.counts {
+        println!("{count:9}  {name}");
+    }
+    if let Some((plan, report)) = &campaign.failed {
+        panic!("{plan:?}\n{:#?}", report.breaches);
+    }
+    assert!(campaign.months >= 2_000, "{} subscription-months", campaign.months);
 }

@@ -39,7 +39,10 @@ pub(super) struct Turned {
     pub wake_at: Option<Instant>,
 }
 
-type Work = Pin<Box<dyn Future<Output = (Option<Verbs>, Turned)>>>;
+pub(super) type Work = Pin<Box<dyn Future<Output = Worked> + Send>>;
+
+/// What is left of a daemon when its work is done; none of its verbs where it could not start.
+pub(super) type Worked = (Option<Verbs>, Turned);
 
 /// What the daemon was last seen doing.
 enum State {
@@ -206,7 +209,27 @@ impl Daemon {
             return Poll::Ready(Some(Turned { done: 1, ..Turned::default() }));
         }
         match polled {
-            Poll::Ready((Some(verbs), turned)) => {
+            Poll::Ready(worked) => Poll::Ready(Some(self.rest(worked, now))),
+            Poll::Pending if self.points.standing() == Standing::AtWork => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        }
+    }
+
+    /// Its work, for somebody else to poll; what it comes to goes to [`Daemon::rest`], its death to [`Daemon::die`].
+    pub fn take_work(&mut self) -> Option<Work> {
+        match std::mem::replace(&mut self.state, State::Between) {
+            State::Working(work) => Some(work),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Its work is done.
+    pub fn rest(&mut self, worked: Worked, now: Instant) -> Turned {
+        match worked {
+            (Some(verbs), turned) => {
                 self.state = State::Idle(Box::new(verbs));
                 if turned.failed.any() {
                     (self.again_at, self.again) = (Some(now + TimeDelta::seconds(1)), turned.failed);
@@ -214,19 +237,17 @@ impl Daemon {
                     self.again_at = Some(at.max(now + TimeDelta::milliseconds(10)));
                     self.again = Due { collect: true, reconcile: true, ..Due::default() };
                 }
-                Poll::Ready(Some(turned))
+                turned
             }
-            Poll::Ready((None, turned)) => {
+            (None, turned) => {
                 self.state = State::Down { until: now + TimeDelta::seconds(2) };
-                Poll::Ready(Some(turned))
+                turned
             }
-            Poll::Pending if self.points.standing() == Standing::AtWork => Poll::Pending,
-            Poll::Pending => Poll::Ready(None),
         }
     }
 
     /// Everything in its memory is gone; its requests go on without it.
-    fn die(&mut self, now: Instant) {
+    pub fn die(&mut self, now: Instant) {
         let chance = &self.wire.chance;
         let seconds = match chance.below(10) {
             0..7 => 1 + chance.below(60),

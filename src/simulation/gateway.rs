@@ -55,6 +55,8 @@ struct Exchange {
 #[derive(Debug)]
 pub(super) struct Gateway {
     pub sandbox: Sandbox,
+    /// One request after the other, so that what each of them did can be told apart.
+    door: Mutex<()>,
     inside: Mutex<Inside>,
 }
 
@@ -81,7 +83,7 @@ pub(super) struct Done {
 
 impl Gateway {
     pub fn new(sandbox: Sandbox) -> Self {
-        Gateway { sandbox, inside: Mutex::default() }
+        Gateway { sandbox, door: Mutex::default(), inside: Mutex::default() }
     }
 
     /// Begins an exchange that ends at `at`; `heard` is what its client then hears, unless a delivery brings an answer.
@@ -119,6 +121,7 @@ impl Gateway {
 
     fn hand_over(&self, delivery: Delivery) -> Done {
         let Delivery { request, fault, answers, is_copy } = delivery;
+        let _through = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         let post = post_of(&request);
         let reference = post.as_ref().map(|post| post.reference.clone());
         let before = self.payments(reference.as_deref());

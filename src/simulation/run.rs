@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::checkers;
+use super::crowd::work_together;
 use super::daemons::{Daemon, Due, Ground, work};
 use super::gateway::Gateway;
 use super::points::Points;
@@ -66,9 +67,9 @@ impl Run {
     /// Draws the world and hands the subscriptions over.
     pub async fn begin(plan: &Plan, keep_story: bool) -> Result<Run, SimulationError> {
         let directory = plan.fresh_directory()?;
-        let world = World::draw(plan, &directory.join("dues.db"), &Chance::seeded(stream(plan.seed, Stream::World)));
+        let world = World::draw(plan, &plan.database_in(&directory), &Chance::seeded(stream(plan.seed, Stream::World)));
         let clock = Clock::manual(world.begins);
-        let stage = Arc::new(Stage::new(clock.clone(), plan.kinds, keep_story));
+        let stage = Arc::new(Stage::new(clock.clone(), plan.kinds(), keep_story));
         let settings = config::load(&Sources::of_flags(world.settings.clone()))
             .map_err(|faults| SimulationError::Settings(faults.to_string()))?
             .settings;
@@ -95,12 +96,13 @@ impl Run {
             store,
             secret_key,
             seed: stream(plan.seed, Stream::Ids),
-            alone: number_of_daemons == 1,
+            alone: number_of_daemons == 1 && plan.postgres.is_none(),
         };
+        let takes_turns = number_of_daemons > 1 && plan.postgres.is_none();
         let daemons = (1..=number_of_daemons).map(|number| {
             let place = (number as u64) << 48;
             let points = stream(plan.seed, Stream::Points) ^ place;
-            let points = Arc::new(Points::new(Arc::clone(&stage), points, number, number_of_daemons > 1));
+            let points = Arc::new(Points::new(Arc::clone(&stage), points, number, takes_turns));
             let wire = Arc::new(Wire {
                 stage: Arc::clone(&stage),
                 world: Arc::clone(&world),
@@ -191,7 +193,11 @@ impl Run {
                 let due = if late && !self.ground.alone { Due::default() } else { due };
                 daemon.begin(&self.ground, due, now, order);
             }
-            let turned = work(&mut self.daemons, &self.chance, now).await;
+            let turned = if self.plan.postgres.is_some() {
+                work_together(&mut self.daemons, now).await
+            } else {
+                work(&mut self.daemons, &self.chance, now).await
+            };
             checkers::after_a_step(&self.stage, &self.gateway);
             if self.stage.is_broken() {
                 return Ok(());

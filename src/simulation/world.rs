@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::time::Duration;
 
 use chrono::{Days, TimeDelta};
@@ -71,7 +70,7 @@ pub(super) struct Act {
 
 impl World {
     /// Draws it.
-    pub fn draw(plan: &Plan, database: &Path, chance: &Chance) -> World {
+    pub fn draw(plan: &Plan, database: &str, chance: &Chance) -> World {
         let begins: Instant = "2026-01-15T00:00:00Z".parse().expect("a literal instant");
         let ends = begins + TimeDelta::days(30 * i64::from(plan.months));
         let key_hours = [24, 24, 6][usize::try_from(chance.below(3)).unwrap_or_default()];
@@ -228,14 +227,14 @@ impl Member {
     }
 }
 
-fn settings(plan: &Plan, database: &Path, key_hours: u64, chance: &Chance) -> Vec<(String, String)> {
+fn settings(plan: &Plan, database: &str, key_hours: u64, chance: &Chance) -> Vec<(String, String)> {
     let one_of =
         |choices: &[&str]| choices[usize::try_from(chance.below(choices.len() as u64)).unwrap_or_default()].to_owned();
     let mut settings: Vec<(String, String)> = [
         ("installation.name", "simulation".to_owned()),
         ("installation.environment", "live".to_owned()),
         ("gateway.url", "https://api.checkout.com".to_owned()),
-        ("database.url", format!("sqlite:{}", database.display())),
+        ("database.url", database.to_owned()),
         ("engine.batch", one_of(&["4", "20", "100"])),
         ("engine.in_flight", one_of(&["4", "16", "64"])),
         ("budget.writes_per_second", one_of(&["10", "90", "90"])),
