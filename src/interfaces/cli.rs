@@ -11,6 +11,7 @@ mod output;
 mod review;
 mod run;
 mod sandbox;
+mod simulate;
 mod stop;
 mod subscribe;
 mod subscription;
@@ -89,6 +90,8 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Bills a year in seconds on SQLite and a sandbox in this process: everything simulated
     Demo(demo::Args),
+    /// Plays seeded worlds full of faults, and checks that every period is charged once
+    Simulate(simulate::Args),
 }
 
 /// What every command stands on.
@@ -144,6 +147,9 @@ impl Command {
             Command::Sandbox(_) => Some(
                 "the sandbox has no config, only the arguments of `dues sandbox --help`: --config and --set do not apply to it",
             ),
+            Command::Simulate(_) => {
+                Some("the simulation draws its own config from the seed: --config and --set do not apply to it")
+            }
             Command::Run(_)
             | Command::Check(_)
             | Command::Migrate(_)
@@ -205,6 +211,7 @@ impl Cli {
             Command::Review(args) => args.run(&ground).await,
             Command::Sandbox(args) => args.run(&ground).await,
             Command::Demo(args) => args.run(&ground).await,
+            Command::Simulate(args) => args.run(&ground).await,
         }
     }
 }

@@ -21,6 +21,7 @@ const COMMANDS: &[&[&str]] = &[
     &["review", "show"],
     &["sandbox"],
     &["demo"],
+    &["simulate"],
 ];
 
 #[test]
