@@ -16,7 +16,7 @@ use crate::store::reviews::NewReview;
 use crate::store::{StoreError, Tx};
 
 /// A daemon on another machine that came round so lately is alive.
-const ALIVE_WITHIN: TimeDelta = TimeDelta::seconds(30);
+pub const ALIVE_WITHIN: TimeDelta = TimeDelta::seconds(30);
 
 /// What a daemon saw when it came round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
