@@ -19,6 +19,11 @@ const COMMANDS: &[&[&str]] = &[
     &["charge", "show"],
     &["review", "list"],
     &["review", "show"],
+    &["status"],
+    &["verify"],
+    &["ledger", "show"],
+    &["ledger", "acknowledge"],
+    &["resume-collecting"],
     &["sandbox"],
     &["demo"],
 ];
@@ -51,6 +56,10 @@ fn a_wrong_command_line_ends_in_2_and_says_what_is_allowed() {
         (&["subscription", "show"], "<NAME>"),
         (&["subscription", "cancel", "ORD-1"], "--reason"),
         (&["review", "show"], "<ID>"),
+        (&["ledger", "acknowledge"], "--reason"),
+        (&["resume-collecting"], "--reason"),
+        (&["verify", "--since", "7d"], "--gateway"),
+        (&["verify", "--gateway", "--since", "7"], "whole number with a unit"),
         (&["sandbox", "--settle-after", "30"], "whole number with a unit"),
         (&["sandbox", "--writes-per-second", "0"], "1.."),
         (&["check", "--set", "engine.batch"], "KEY=VALUE"),
@@ -88,7 +97,7 @@ fn keys_are_set_before_and_after_the_subcommand() {
     let said = said(&mut shop.bare(&arguments));
     for (key, value) in [("engine.batch ", "\"7\""), ("engine.in_flight ", "\"9\"")] {
         let line = said.out.lines().find(|line| line.contains(key)).unwrap();
-        assert!(line.contains(value) && line.contains("flag"), "{line}");
+        assert!(line.contains(value) && line.contains("--set"), "{line}");
     }
 }
 
