@@ -136,10 +136,13 @@ fn between(row: &BookedRow, payment: &Payment) -> Vec<Difference> {
         let (ours, theirs) = ours.zip(theirs)?;
         differs(kind, what, &ours.to_string(), &theirs.to_string())
     };
-    let currency = row.currency.as_deref().zip(payment.currency.as_deref());
+    // A refund moves the status too; it is one difference.
+    let refunded = payment.refunded_minor.is_some_and(|theirs| theirs != row.refunded_minor);
     let taken = Some(payment.taken_minor().unwrap_or(0));
+    let status = if refunded && taken == Some(row.captured_minor) { payment.status.word() } else { &row.status };
+    let currency = row.currency.as_deref().zip(payment.currency.as_deref());
     [
-        differs(DifferenceKind::StatusDiffers, "the status", &row.status, payment.status.word()),
+        differs(DifferenceKind::StatusDiffers, "the status", status, payment.status.word()),
         minor(DifferenceKind::AmountDiffers, "the amount", row.amount_minor, payment.amount_minor),
         currency.and_then(|(ours, theirs)| differs(DifferenceKind::AmountDiffers, "the currency", ours, theirs)),
         minor(DifferenceKind::CapturedDiffers, "what was taken", Some(row.captured_minor), taken),
