@@ -79,6 +79,13 @@ impl Clock {
         }
     }
 
+    /// Sets the wall of a manual clock by `by`, forwards or back, while no time passes: a clock that jumps.
+    pub fn jump(&self, by: chrono::TimeDelta) {
+        if let Source::Manual(hands) = &self.0 {
+            hands.wall_micros.fetch_add(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
+        }
+    }
+
     /// Turns a manual clock forward to `at`; never backwards.
     pub fn advance_to(&self, at: Instant) {
         if let Ok(by) = (at - self.now()).to_std() {

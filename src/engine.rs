@@ -1,6 +1,7 @@
 //! What happens, and when. Each verb is a tick: idempotent, without input, never waiting for the gateway; the next tick is the
 //! retry. Requests fly on their own ([`flights`]) and what they bring is recorded by a later tick.
 
+pub mod audit;
 pub mod beat;
 pub mod begin;
 pub mod bill;
@@ -24,6 +25,7 @@ mod decide;
 mod desk;
 mod fence;
 mod gate;
+mod grants;
 mod intent;
 mod pace;
 mod post;

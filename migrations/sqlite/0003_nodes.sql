@@ -16,6 +16,7 @@ ALTER TABLE installation ADD COLUMN timeline TEXT; -- PostgreSQL's timeline when
 ALTER TABLE installation ADD COLUMN strangers_left INTEGER NOT NULL DEFAULT 0 CHECK (strangers_left >= 0); -- sends that a fail-over lost: so many payments may turn up that the books do not know
 ALTER TABLE installation ADD COLUMN held_at TEXT; -- from when nothing is sent until an operator acknowledges
 ALTER TABLE installation ADD COLUMN held_reason TEXT; -- why
+ALTER TABLE installation ADD COLUMN acknowledged_until TEXT; -- an operator has read that the books are older than the gateway: what fell due before may turn up there
 ALTER TABLE installation ADD COLUMN braked_at TEXT; -- from when nothing is collected, because a day's plan was exceeded
 ALTER TABLE installation ADD COLUMN braked_reason TEXT; -- by how much
 

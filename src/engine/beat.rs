@@ -58,7 +58,7 @@ impl Engine {
             let now = tx.now().await?;
             self.steady.trust(now, self.clock.since_boot());
             let fence = tx.fence().await?;
-            let first = tx.living_nodes(Instant::MIN_UTC).await? == 0;
+            let first = !tx.has_nodes().await?;
             let node = tx.node(&self.node).await?;
             if let Some(node) = node.as_ref().filter(|node| node.process != *self.process && node.stopped_at.is_none())
             {

@@ -8,6 +8,7 @@ use crate::domain::calendar::{CalendarError, Interval, Period, Schedule, Segment
 use crate::domain::charge::ChargeState;
 use crate::domain::id::{ChargeId, SubscriptionId};
 use crate::domain::subscription::SubscriptionState;
+use crate::engine::grants::Grants;
 use crate::engine::intent::Owed;
 use crate::engine::{Engine, EngineError};
 use crate::gateway::payments::Terminal;
@@ -137,6 +138,7 @@ impl Engine {
             amount: stored.plan.price,
             state: ChargeState::Due,
             reason: None,
+            audit_at: self.rules.first_audit(now),
         };
         let entered = self.enter(beginning, new, charge, now).await.map_err(EngineError::of("begin"))?;
         let (subscription_id, charge_id) =
@@ -183,6 +185,9 @@ impl Engine {
             now: Some(new.state.as_str()),
             ..Entry::default()
         };
+        let mut grants = Grants::default();
+        grants.add_next(new.next_charge_at, new.segment.interval, &charge.amount);
+        grants.give(&mut tx, &self.rules.brake, true).await?;
         tx.write_journal(&self.node, now, &[begun]).await?;
         tx.commit().await?;
         Ok(Some((subscription_id, charge_id)))

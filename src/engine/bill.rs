@@ -12,6 +12,7 @@ use crate::domain::charge::{ChargeState, SkipReason};
 use crate::domain::id::{ChargeId, ReviewId};
 use crate::domain::review::ReviewReason;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
+use crate::engine::grants::Grants;
 use crate::engine::intent::Owed;
 use crate::engine::rules::{Rules, delta};
 use crate::engine::{Engine, EngineError, Tick};
@@ -137,6 +138,7 @@ impl Engine {
         let new: Vec<NewCharge> = openings.iter().map(|opening| opening.charge.clone()).collect();
         let ids = if new.is_empty() { Default::default() } else { tx.open_charges(&new, now).await? };
         let mut attempts = Vec::new();
+        let mut grants = Grants::default();
         for opening in &openings {
             let charge = &opening.charge;
             let charge_id = ids.get(&charge.public_id.to_string()).copied();
@@ -167,7 +169,12 @@ impl Engine {
                 country: &row.country,
             };
             attempts.push(owed.later(&self.rules, source, 1, send_at));
+            if send_at.date_naive() > now.date_naive() {
+                // The catch-up rule puts it on a later day, whose plan may be frozen already.
+                grants.add(send_at, &charge.amount);
+            }
         }
+        grants.give(&mut tx, &self.rules.brake, true).await?;
         if !attempts.is_empty() {
             tx.create_attempts(&attempts, now).await?;
         }
@@ -345,6 +352,7 @@ impl Engine {
             amount: stored.plan.price,
             state: charge_state,
             reason: reason.map(SkipReason::as_str),
+            audit_at: send_at.and_then(|_| self.rules.first_audit(now)),
         };
         Opening { due, charge, send_at }
     }

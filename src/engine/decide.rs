@@ -2,6 +2,7 @@
 //! `gateway::outcome`; here stands what dues does about it.
 
 mod answer;
+mod audit;
 mod send;
 mod unknown;
 
@@ -63,6 +64,9 @@ pub(super) fn decide(desk: &mut Desk, context: &mut Context<'_>, seen: &Observat
         }
         Seen::Looked(_) => no_conclusion(desk, context, id),
 
+        Seen::Audited(LookUpOutcome::Listed(payments)) => audit::audited(desk, context, id, payments),
+        Seen::Audited(_) => Ok(()),
+
         Seen::LookedUp { outcome: LookUpOutcome::Listed(payments), witness } => {
             unknown::listed(desk, context, id, payments, *witness, stale)
         }
@@ -110,7 +114,7 @@ fn look_again(desk: &mut Desk, context: &Context<'_>, id: i64, wait: TimeDelta) 
 
 /// Proven not sent, or not taken: the send is given back. But only the first send can be: behind a second one stands a first
 /// whose outcome nobody knows.
-fn give_back(desk: &mut Desk, context: &Context<'_>, id: i64, why: String) -> Result<(), IllegalEvent> {
+fn give_back(desk: &mut Desk, context: &mut Context<'_>, id: i64, why: String) -> Result<(), IllegalEvent> {
     let now = context.now;
     let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };
     attempt.sends -= 1;
@@ -120,6 +124,9 @@ fn give_back(desk: &mut Desk, context: &Context<'_>, id: i64, why: String) -> Re
     }
     attempt.first_sent_at = None;
     attempt.last_sent_at = None;
+    if attempt.n == 1 && !attempt.is_first {
+        context.standing.gives_back(&desk.charge.amount);
+    }
     desk.move_attempt(id, AttemptEvent::GiveBack, Some(why), now)?;
     if let Some(attempt) = desk.attempt_mut(id) {
         attempt.next_at = Some(now + AFTER_UNSENT);
@@ -150,7 +157,7 @@ fn rejected(
 }
 
 /// The books give another request than the one that was frozen: it was not sent, and never is.
-fn body_changed(desk: &mut Desk, context: &Context<'_>, id: i64) -> Result<(), IllegalEvent> {
+fn body_changed(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
     give_back(desk, context, id, "the stored request changed".to_owned())?;
     if let Some(attempt) = desk.attempt_mut(id) {
         attempt.next_at = Some(context.now + delta(context.rules.polls.in_review));

@@ -116,7 +116,7 @@ pub(super) struct Notes {
     pub look_first: Vec<i64>,
     /// What the log warns of, once it is committed.
     pub warnings: Vec<String>,
-    /// Payments that were adopted although the books know of no send.
+    /// Payments that were adopted although the books know of no send, and nobody expected them.
     pub strangers: Vec<String>,
     /// An outcome answered the open questions about this charge, though it was not in review.
     pub answered: bool,
@@ -263,9 +263,11 @@ impl Desk {
             && matches!(self.subscription.state, SubscriptionState::Incomplete | SubscriptionState::IncompleteExpired)
     }
 
-    /// A payment was adopted of which the books know no send.
-    pub fn stranger(&mut self, payment_id: &str) {
-        self.notes.strangers.push(payment_id.to_owned());
+    /// A payment was adopted of which the books know no send; `expected`: an operator has acknowledged that there may be such.
+    pub fn stranger(&mut self, payment_id: &str, expected: bool) {
+        if !expected {
+            self.notes.strangers.push(payment_id.to_owned());
+        }
         self.notes.journal.push(Entry {
             act: "stranger",
             subscription_id: Some(self.subscription.id),

@@ -13,6 +13,7 @@ use crate::domain::id::SubscriptionId;
 use crate::domain::money::Money;
 use crate::domain::source::SourceState;
 use crate::domain::subscription::SubscriptionState;
+use crate::engine::grants::Grants;
 use crate::engine::{Engine, EngineError};
 use crate::store::customers::NewCustomer;
 use crate::store::journal::Entry;
@@ -102,6 +103,8 @@ pub struct HandedOver {
     pub entered: BTreeSet<String>,
     /// Why others were not, by reference.
     pub refused: BTreeMap<String, Refusal>,
+    /// Charges of today and tomorrow for which the days' plans have no room: they were not granted.
+    pub beyond_plan: i64,
 }
 
 /// What the catch-up rule makes of the periods that have begun already.
@@ -212,10 +215,19 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Store`]: nothing of the set was entered.
     pub async fn hand_over(&self, set: &[Acceptable]) -> Result<HandedOver, EngineError> {
-        self.enter_set(set).await.map_err(EngineError::of("import"))
+        self.enter_set(set, true).await.map_err(EngineError::of("import"))
     }
 
-    async fn enter_set(&self, set: &[Acceptable]) -> Result<HandedOver, StoreError> {
+    /// The same by whoever has not acknowledged what it adds to days that are planned already: what a plan has no room for is entered,
+    /// and stops collecting when it would be charged.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`]: nothing of the set was entered.
+    pub async fn hand_over_within_plan(&self, set: &[Acceptable]) -> Result<HandedOver, EngineError> {
+        self.enter_set(set, false).await.map_err(EngineError::of("import"))
+    }
+
+    async fn enter_set(&self, set: &[Acceptable], acknowledged: bool) -> Result<HandedOver, StoreError> {
         if set.is_empty() {
             return Ok(HandedOver::default());
         }
@@ -229,7 +241,7 @@ impl Engine {
         refused.retain(|reference, _| !there.contains(reference));
         if good.is_empty() {
             tx.commit().await?;
-            return Ok(HandedOver { entered: BTreeSet::new(), refused });
+            return Ok(HandedOver { refused, ..HandedOver::default() });
         }
         let customers: Vec<NewCustomer> = good.iter().map(|it| it.hand_over.customer.clone()).collect();
         let customers = tx.know_customers(&customers, now).await?;
@@ -262,8 +274,14 @@ impl Engine {
             })
             .collect();
         tx.write_journal(&self.node, now, &journal).await?;
+        let mut grants = Grants::default();
+        for it in good.iter().filter(|it| entered.contains_key(it.reference())) {
+            let next_at = if it.falls_due.charges > 0 { now } else { it.next_charge_at };
+            grants.add_next(next_at, it.segment.interval, &it.falls_due.price);
+        }
+        let beyond_plan = grants.give(&mut tx, &self.rules.brake, acknowledged).await?;
         tx.commit().await?;
-        Ok(HandedOver { entered: entered.into_keys().collect(), refused })
+        Ok(HandedOver { entered: entered.into_keys().collect(), refused, beyond_plan })
     }
 }
 

@@ -32,6 +32,18 @@ pub enum Seen {
         /// Whether a look-up of another, later payment found it: proof that look-ups work. None: not asked.
         witness: Option<bool>,
     },
+    /// A look-up of every payment under the reference of a charge that is audited.
+    Audited(LookUpOutcome),
     /// The request that the books give is no longer the one that was frozen; it was not sent.
     BodyChanged,
+}
+
+impl Seen {
+    /// Whether a look-up brought its whole list.
+    pub(super) fn concludes(&self) -> bool {
+        match self {
+            Seen::LookedUp { outcome, .. } | Seen::Audited(outcome) => matches!(outcome, LookUpOutcome::Listed(_)),
+            Seen::Due | Seen::Posted(_) | Seen::Looked(_) | Seen::BodyChanged => false,
+        }
+    }
 }

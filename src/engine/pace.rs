@@ -21,7 +21,7 @@ pub struct Pace(Mutex<Inside>);
 #[derive(Debug, Default)]
 struct Inside {
     sends: VecDeque<(Instant, i64)>,
-    probed_at: Option<Instant>,
+    sent_at: Option<Instant>,
 }
 
 impl Pace {
@@ -30,6 +30,9 @@ impl Pace {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inside.sends.push_back((now, count));
         inside.forget(now);
+        if count > 0 {
+            inside.sent_at = Some(now);
+        }
     }
 
     /// How many may be sent at once while `not_found` outcomes are unknown although a look-up has shown nothing of them; none where
@@ -41,11 +44,9 @@ impl Pace {
         if not_found <= at_least.max(last_hour * UNKNOWN_PER_HUNDRED / 100) {
             return None;
         }
-        if inside.probed_at.is_some_and(|at| now >= at && now < at + PROBE_EVERY) {
-            return Some(0);
-        }
-        inside.probed_at = Some(now);
-        Some(1)
+        // Whatever was sent last, since the limit was passed or before, is the probe that is waited for.
+        let waits = inside.sent_at.is_some_and(|at| now >= at && now < at + PROBE_EVERY);
+        Some(u32::from(!waits))
     }
 }
 
@@ -71,6 +72,8 @@ mod tests {
         let pace = Pace::default();
         assert_eq!(pace.limit(5, 5, at(0)), None);
         assert_eq!(pace.limit(6, 5, at(0)), Some(1));
+        assert_eq!(pace.limit(6, 5, at(0)), Some(1), "who has nothing to send takes no probe");
+        pace.note(1, at(0));
         assert_eq!(pace.limit(6, 5, at(29)), Some(0));
         assert_eq!(pace.limit(6, 5, at(30)), Some(1));
         pace.note(1_000, at(31));

@@ -166,7 +166,7 @@ fn may_lead_to_a_send(seen: &&Observation) -> bool {
         Seen::Looked(LookOutcome::Seen(payment)) => {
             payment.source_id.is_none() && payment.period.is_none_or(|it| it <= 0)
         }
-        Seen::Looked(_) | Seen::Due | Seen::Posted(_) | Seen::BodyChanged => false,
+        Seen::Looked(_) | Seen::Audited(_) | Seen::Due | Seen::Posted(_) | Seen::BodyChanged => false,
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use std::time::Duration;
 
+use crate::clock::Instant;
 use crate::config::{self, Settings};
 use crate::domain::catch_up::CatchUp;
 use crate::domain::dunning::{DeclineTable, DunningPolicy};
@@ -70,6 +71,11 @@ impl Rules {
             policies_by_name: policies.iter().map(|it| (it.name.clone(), it.id)).collect(),
             policies: policies.into_iter().map(|it| (it.id, it)).collect(),
         })
+    }
+
+    /// When a charge that is opened `now` is audited first; none where nothing is.
+    pub fn first_audit(&self, now: Instant) -> Option<Instant> {
+        self.audit.ages.first().map(|age| now + delta(*age))
     }
 
     /// The plan version with this id.

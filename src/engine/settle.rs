@@ -45,7 +45,7 @@ impl Engine {
             let mut tx = self.store.begin("settle").await?;
             let now = tx.now().await?;
             // An answer or a look at a known payment sends nothing, and adopts nothing that the books do not know.
-            let bears = |it: &Observation| matches!(it.seen, Seen::Due | Seen::LookedUp { .. });
+            let bears = |it: &Observation| matches!(it.seen, Seen::Due | Seen::LookedUp { .. } | Seen::Audited(_));
             let standing = if sends.requests() > 0 || observations.iter().any(bears) {
                 self.standing(&mut tx, now).await?
             } else {
@@ -159,10 +159,10 @@ impl Engine {
             };
             self.tell(&tx.open_reviews(&[review], now).await?);
         }
+        tx.count_first_sends(now.date_naive(), &standing.counted()).await?;
         if sent == 0 {
             return Ok(None);
         }
-        tx.count_first_sends(now.date_naive(), &standing.counted()).await?;
         tx.count_sends(&self.node, &self.process, sent).await.map(Some)
     }
 

@@ -15,6 +15,8 @@ use crate::store::{StoreError, Tx};
 pub(super) struct Standing {
     /// What fell due before is looked up before its first send.
     pub continuity_from: Option<Instant>,
+    /// Payments of what fell due before may turn up: an operator has acknowledged it.
+    pub acknowledged_until: Option<Instant>,
     /// Payments that may turn up although the books know of no send.
     pub strangers_left: i64,
     /// An operator is waited for: reads and adoption only.
@@ -67,6 +69,13 @@ impl Standing {
         true
     }
 
+    /// A first send was proven not to have been one.
+    pub fn gives_back(&mut self, amount: &Money) {
+        let sent = self.first_sends.entry(amount.currency.code().to_owned()).or_default();
+        sent.0 -= 1;
+        sent.1 = sent.1.saturating_sub(amount.amount_minor);
+    }
+
     /// First sends, as the daily plan counts them.
     pub fn counted(&self) -> Vec<Amounts> {
         let amounts = |(currency, (count, minor)): (&String, &(i64, i64))| Amounts {
@@ -116,6 +125,7 @@ impl Engine {
         let limit = i64::from(self.rules.protocol.unknown_limit.get());
         Ok(Standing {
             continuity_from: row.continuity_from,
+            acknowledged_until: row.acknowledged_until,
             strangers_left: row.strangers_left,
             held: row.held_at.is_some(),
             braked: row.braked_at.is_some(),

@@ -26,7 +26,7 @@ use crate::gateway::http::Http;
 use crate::interfaces::systemd;
 use crate::store::{DatabaseUrl, Store, StoreError};
 use health::Health;
-use verbs::{BillVerb, CollectVerb, DunVerb, ReconcileVerb};
+use verbs::{AuditVerb, BillVerb, CollectVerb, DunVerb, ReconcileVerb};
 
 /// Between two tries to reach the database at the start.
 const DATABASE_AGAIN: Duration = Duration::from_secs(2);
@@ -76,7 +76,9 @@ pub async fn run(
     let daemon = verbs::Daemon { health: Arc::clone(&health), stop: stop.clone(), rules };
     let own = Arc::new(Notify::new());
     tracker.spawn(daemon.clone().turn(BillVerb::new(engine.clone()), cron_bells.bill.clone(), own.clone()));
-    tracker.spawn(daemon.clone().turn(DunVerb::new(engine.clone()), cron_bells.dun.clone(), own));
+    tracker.spawn(daemon.clone().turn(DunVerb::new(engine.clone()), cron_bells.dun.clone(), own.clone()));
+    // Nothing rings for the audit: it comes round by itself, and is never in a hurry.
+    tracker.spawn(daemon.clone().turn(AuditVerb::new(&engine), own.clone(), own));
     let bells = &engine.bells;
     tracker.spawn(daemon.clone().turn(CollectVerb::new(&engine), cron_bells.collect.clone(), bells.collect.clone()));
     tracker.spawn(daemon.turn(ReconcileVerb::new(&engine), cron_bells.reconcile.clone(), bells.reconcile.clone()));
@@ -171,6 +173,7 @@ async fn live(
     rules: &watch::Sender<Arc<Rules>>,
     signals: &mut Signals,
 ) -> Option<BeatError> {
+    let mut engine = engine.clone();
     let every = systemd::watchdog_interval().map_or(SIGN_OF_LIFE, |interval| SIGN_OF_LIFE.min(interval / 3));
     loop {
         tokio::select! {
@@ -179,7 +182,8 @@ async fn live(
                 Told::Stop => return None,
                 Told::Reload => {
                     systemd::reloading();
-                    reload(engine, settings, sources, rules).await;
+                    reload(&engine, settings, sources, rules).await;
+                    engine.rules = Arc::clone(&rules.borrow());
                     systemd::ready();
                 }
             },

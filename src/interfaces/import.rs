@@ -43,7 +43,12 @@ const FURTHEST_START_DAYS: u64 = 183;
 #[derive(Debug)]
 pub enum Books {
     /// They are entered.
-    Enter(Box<Engine>),
+    Enter {
+        /// What enters them.
+        engine: Box<Engine>,
+        /// Whether somebody has acknowledged what they add to the plans of today and tomorrow.
+        acknowledged: bool,
+    },
     /// They are held against the books, and nothing is written.
     Rehearse {
         /// The books.
@@ -285,8 +290,14 @@ impl Import {
         rows: Vec<(Row, bool)>,
     ) -> Result<BTreeMap<u64, (Record, String)>, BooksError> {
         let (entered, refused) = match &self.books {
-            Books::Enter(engine) => {
-                let HandedOver { entered, refused } = engine.hand_over(set).await?;
+            Books::Enter { engine, acknowledged } => {
+                let handed_over = if *acknowledged {
+                    engine.hand_over(set).await?
+                } else {
+                    engine.hand_over_within_plan(set).await?
+                };
+                let HandedOver { entered, refused, beyond_plan } = handed_over;
+                self.summary.beyond_plan += beyond_plan;
                 (Some(entered), refused)
             }
             Books::Rehearse { store, rehearsal, .. } => (None, rehearsal.refused(set, store).await?),
@@ -329,7 +340,7 @@ impl Import {
             // The cell may hold anything, so the plans are named instead of it.
             Refusal::NoPlan(_) => {
                 let names: Vec<&str> = match &self.books {
-                    Books::Enter(engine) => engine.rules.plan_names().collect(),
+                    Books::Enter { engine, .. } => engine.rules.plan_names().collect(),
                     Books::Rehearse { rehearsal, .. } => rehearsal.plan_names().collect(),
                 };
                 format!("plan is none of: {}", names.join(", "))
@@ -340,7 +351,7 @@ impl Import {
 
     fn checked(&self, hand_over: HandOver) -> Result<Acceptable, Refusal> {
         match &self.books {
-            Books::Enter(engine) => engine.acceptable(hand_over),
+            Books::Enter { engine, .. } => engine.acceptable(hand_over),
             Books::Rehearse { rehearsal, clock, .. } => rehearsal.acceptable(hand_over, clock.now()),
         }
     }
@@ -363,7 +374,7 @@ impl Import {
 
     fn store(&self) -> &Store {
         match &self.books {
-            Books::Enter(engine) => &engine.store,
+            Books::Enter { engine, .. } => &engine.store,
             Books::Rehearse { store, .. } => store,
         }
     }

@@ -40,7 +40,43 @@ pub struct NewCharge {
     pub state: ChargeState,
     /// Why it is skipped or held.
     pub reason: Option<&'static str>,
+    /// When it is audited first; none where nothing is sent for it.
+    pub audit_at: Option<Instant>,
 }
+
+/// An audit that came to its end.
+#[derive(Debug, Clone)]
+pub struct Audited {
+    /// The charge.
+    pub charge_id: i64,
+    /// When it is audited next; none: never again.
+    pub audit_at: Option<Instant>,
+}
+
+row! {
+    /// A charge to audit.
+    pub ToAuditRow {
+        /// The charge.
+        id: i64,
+        /// The reference at the gateway.
+        reference: String,
+        /// When it was opened.
+        opened_at: Instant,
+        /// How often it was audited.
+        audits: i64,
+        /// Its last attempt.
+        attempt_id: i64,
+        /// That attempt's fencing token.
+        lease_epoch: i64,
+    }
+}
+
+/// The scan of audit: an index scan over charges whose time has come; charges without an attempt have nothing at the gateway.
+pub const TO_AUDIT: &str = "WITH due AS MATERIALIZED (SELECT c.id AS due_id FROM charges c WHERE c.audit_at <= $1 \
+     ORDER BY c.audit_at, c.id LIMIT $2 {lock c}), \
+     last AS (SELECT due_id, MAX(a.n) AS n FROM due JOIN attempts a ON a.charge_id = due_id GROUP BY due_id) \
+     SELECT c.id, c.reference, c.opened_at, c.audits, a.id AS attempt_id, a.lease_epoch FROM last \
+     JOIN charges c ON c.id = due_id JOIN attempts a ON a.charge_id = due_id AND a.n = last.n ORDER BY c.id";
 
 row! {
     OpenedRow { id: i64, public_id: String }
@@ -101,8 +137,9 @@ impl Tx {
                 "currency",
                 "state",
                 "reason",
+                "audit_at",
             ],
-            "tii@@itittt",
+            "tii@@itittt@",
         );
         for it in new {
             rows.push(cells![
@@ -117,15 +154,16 @@ impl Tx {
                 it.amount.currency.code(),
                 it.state.as_str(),
                 it.reason,
+                it.audit_at,
             ]);
         }
         let opened: Vec<OpenedRow> = self
             .all(
                 Statement::new(
                     "INSERT INTO charges (public_id, subscription_id, period_index, period_start_at, period_end_at, plan_id, \
-                     reference, amount_minor, currency, state, reason, due_at, opened_at) \
+                     reference, amount_minor, currency, state, reason, due_at, opened_at, audit_at) \
                      SELECT v.public_id, v.subscription_id, v.period_index, v.period_start_at, v.period_end_at, v.plan_id, \
-                     v.reference, v.amount_minor, v.currency, v.state, v.reason, v.period_start_at, $1 FROM {v} \
+                     v.reference, v.amount_minor, v.currency, v.state, v.reason, v.period_start_at, $1, v.audit_at FROM {v} \
                      RETURNING id, public_id",
                 )
                 .bind(now)
@@ -133,6 +171,48 @@ impl Tx {
             )
             .await?;
         Ok(opened.into_iter().map(|row| (row.public_id, row.id)).collect())
+    }
+
+    /// Charges whose audit has come, the longest due first. They come back at `until` unless their audit is noted.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn charges_to_audit(
+        &mut self,
+        now: Instant,
+        until: Instant,
+        limit: u32,
+    ) -> Result<Vec<ToAuditRow>, StoreError> {
+        let rows: Vec<ToAuditRow> = self.all(Statement::new(TO_AUDIT).bind(now).bind(limit)).await?;
+        self.run(
+            Statement::new("UPDATE charges SET audit_at = $1 FROM {v} WHERE charges.id = v.id")
+                .bind(until)
+                .rows("v", ids(rows.iter().map(|row| row.id))),
+        )
+        .await?;
+        Ok(rows)
+    }
+
+    /// Notes audits that came to their end.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn note_audits(&mut self, done: &[Audited]) -> Result<(), StoreError> {
+        if done.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows::new(&["id", "audit_at"], "i@");
+        for it in done {
+            rows.push(cells![it.charge_id, it.audit_at]);
+        }
+        self.run(
+            Statement::new(
+                "UPDATE charges SET audit_at = v.audit_at, audits = audits + 1 FROM {v} WHERE charges.id = v.id",
+            )
+            .rows("v", rows),
+        )
+        .await?;
+        Ok(())
     }
 
     /// What the next attempt of each of these charges is made of.

@@ -28,7 +28,7 @@ row! {
         sent_count: i64,
         /// Their sum.
         sent_minor: i64,
-        /// The price of one charge, on average over the plans of this currency.
+        /// The price of one charge, on average over those planned, or over the plans of this currency where none is.
         usual_minor: i64,
         /// Charges that the days before planned and did not send.
         carried_count: i64,
@@ -84,7 +84,7 @@ impl Tx {
         self.all(plans_of(day)).await
     }
 
-    /// Counts first sends of a day.
+    /// Counts first sends of a day, less those that were proven not to have been sent.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -94,7 +94,8 @@ impl Tx {
         }
         self.run(
             Statement::new(
-                "UPDATE daily_plans SET sent_count = sent_count + v.n, sent_minor = sent_minor + v.minor FROM {v} \
+                "UPDATE daily_plans SET sent_count = CASE WHEN sent_count + v.n > 0 THEN sent_count + v.n ELSE 0 END, \
+                 sent_minor = CASE WHEN sent_minor + v.minor > 0 THEN sent_minor + v.minor ELSE 0 END FROM {v} \
                  WHERE daily_plans.day = $1 AND daily_plans.currency = v.currency",
             )
             .bind(day.to_string())
@@ -168,8 +169,8 @@ const WAITING: &str = "SELECT c.currency, COUNT(*) AS n, CAST(SUM(c.amount_minor
      GROUP BY c.currency ORDER BY c.currency";
 
 const PLANS_OF_DAY: &str = "SELECT d.day, d.currency, d.planned_count, d.planned_minor, d.granted_count, d.granted_minor, \
-     d.sent_count, d.sent_minor, CAST(COALESCE((SELECT AVG(p.amount_minor) FROM plans p WHERE p.currency = d.currency), 0) \
-     AS BIGINT) AS usual_minor, \
+     d.sent_count, d.sent_minor, CAST(CASE WHEN d.planned_count > 0 THEN d.planned_minor / d.planned_count \
+     ELSE COALESCE((SELECT AVG(p.amount_minor) FROM plans p WHERE p.currency = d.currency), 0) END AS BIGINT) AS usual_minor, \
      CAST(COALESCE((SELECT SUM(e.planned_count + e.granted_count - e.sent_count) FROM daily_plans e \
          WHERE e.currency = d.currency AND e.day < $1 AND e.day >= $2), 0) AS BIGINT) AS carried_count, \
      CAST(COALESCE((SELECT SUM(e.planned_minor + e.granted_minor - e.sent_minor) FROM daily_plans e \

@@ -230,7 +230,10 @@ impl Tx {
                 .bind(reason),
             )
             .await?;
-        self.run(Statement::new("UPDATE installation SET held_at = NULL, held_reason = NULL WHERE id = 1")).await?;
+        self.run(Statement::new(
+            "UPDATE installation SET held_at = NULL, held_reason = NULL, acknowledged_until = continuity_from WHERE id = 1",
+        ))
+        .await?;
         self.close_reviews_of(ReviewReason::Hold, reason, by, now).await?;
         self.run(
             Statement::new("UPDATE attempts SET next_at = $1 WHERE state = 'created' AND looks > 0 AND next_at > $1")

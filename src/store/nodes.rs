@@ -30,6 +30,8 @@ row! {
     pub StandingRow {
         /// What fell due before is looked up before its first send.
         continuity_from: Option<Instant>,
+        /// Payments of what fell due before may turn up: an operator has acknowledged that the books are older than they.
+        acknowledged_until: Option<Instant>,
         /// Payments that may turn up without an attempt that the books know of.
         strangers_left: i64,
         /// From when an operator is waited for.
@@ -55,7 +57,7 @@ impl Tx {
     pub async fn standing(&mut self, node: &str) -> Result<StandingRow, StoreError> {
         self.one(
             Statement::new(
-                "SELECT i.continuity_from, i.strangers_left, i.held_at, i.braked_at, \
+                "SELECT i.continuity_from, i.acknowledged_until, i.strangers_left, i.held_at, i.braked_at, \
                  (SELECT n.process FROM nodes n WHERE n.name = $1) AS process, \
                  (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0) AS not_found \
                  FROM installation i WHERE i.id = 1 {share i}",
@@ -179,6 +181,15 @@ impl Tx {
             .bind(now),
         )
         .await
+    }
+
+    /// Whether any daemon ever registered.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn has_nodes(&mut self) -> Result<bool, StoreError> {
+        let row: CountRow = self.one(Statement::new("SELECT COUNT(*) AS count FROM nodes")).await?;
+        Ok(row.count > 0)
     }
 
     /// PostgreSQL's timeline, which a fail-over changes; none on SQLite.

@@ -128,7 +128,7 @@ pub async fn hand_over(world: &World, text: impl AsRef<[u8]>, way: Way) -> Resul
         let rehearsal = Box::new(Rehearsal::new(&world.settings, &world.store).await.unwrap());
         Books::Rehearse { store: world.store.clone(), rehearsal, clock: world.clock.clone() }
     } else {
-        Books::Enter(Box::new(world.engine.clone()))
+        Books::Enter { engine: Box::new(world.engine.clone()), acknowledged: true }
     };
     let evidence = if way.look_up {
         Evidence::Gateway(Desk::new(world.engine.client.clone(), TokenBucket::new(None), world.clock.clone()))

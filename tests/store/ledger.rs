@@ -109,6 +109,7 @@ impl Ledger {
             amount: Money::new(12_800, self.plan.plan.price.currency),
             state,
             reason: matches!(state, ChargeState::Held | ChargeState::Skipped).then_some("catch_up"),
+            audit_at: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use chrono::{Days, TimeDelta};
 use dues::store::StoreError;
+use dues::store::charges::Audited;
 use dues::store::daily_plans::Amounts;
 use dues::store::fences::NewFence;
 
@@ -19,6 +20,7 @@ async fn a_name_belongs_to_one_process_and_its_mark_never_falls() {
         let (now, store) = (ledger.now, &ledger.store);
         let mut tx = ledger.begin().await;
         assert_eq!(tx.node("one").await.unwrap(), None, "{on:?}");
+        assert!(!tx.has_nodes().await.unwrap(), "{on:?}");
         tx.register_node("one", "first", now).await.unwrap();
         assert_eq!(tx.count_sends("one", "first", 5).await.unwrap(), 5, "{on:?}");
         assert_eq!(tx.count_sends("one", "first", 2).await.unwrap(), 7, "{on:?}");
@@ -117,5 +119,24 @@ async fn a_day_is_planned_once_from_what_falls_due_then() {
         assert_eq!(tx.release_brake(today).await.unwrap(), None, "{on:?}");
         tx.commit().await.unwrap();
         assert_eq!(ledger.store.plans_of_day(today).await.unwrap().len(), 2, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_audit_comes_back_until_it_is_noted() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        ledger.due("A", ledger.now).await;
+        let mut tx = ledger.begin().await;
+        let text = "UPDATE charges SET audit_at = $1";
+        tx.run(dues::store::db::Statement::new(text).bind(ledger.now)).await.unwrap();
+        assert_eq!(tx.charges_to_audit(ledger.now - minutes(1), ledger.now, 9).await.unwrap(), [], "{on:?}");
+        let rows = tx.charges_to_audit(ledger.now, ledger.now + minutes(3), 9).await.unwrap();
+        assert_eq!((rows.len(), rows[0].audits), (1, 0), "{on:?}");
+        assert_eq!(tx.charges_to_audit(ledger.now + minutes(2), ledger.now, 9).await.unwrap(), [], "{on:?}");
+        assert_eq!(tx.charges_to_audit(ledger.now + minutes(3), ledger.now, 9).await.unwrap().len(), 1, "{on:?}");
+        let done = Audited { charge_id: rows[0].id, audit_at: None };
+        tx.note_audits(&[done]).await.unwrap();
+        assert_eq!(tx.charges_to_audit(ledger.now + minutes(99), ledger.now, 9).await.unwrap(), [], "{on:?}");
     }
 }

@@ -81,6 +81,15 @@ impl Cluster {
         format!("postgres:///{name}?host={host}&port={PORT}&user=postgres")
     }
 
+    /// Copies a database to which nobody is connected, and gives the copy's URL.
+    pub fn copy_of(&self, url: &str) -> String {
+        let name = format!("copy_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let of = url.split("postgres:///").nth(1).and_then(|rest| rest.split('?').next()).unwrap_or_default();
+        let host = self.directory.display().to_string();
+        self.run("createdb", &["-h", &host, "-p", PORT, "-U", "postgres", "-T", of, &name]);
+        url.replace(of, &name)
+    }
+
     /// Stops it in order: transactions are aborted, connections closed, everything is written.
     pub fn stop(&self) {
         self.run("pg_ctl", &["-D", "data", "-w", "-m", "fast", "stop"]);

@@ -107,6 +107,37 @@ impl World {
         World { clock, sandbox, settings, round: Round::new(engine.clone()), engine, store, _directory: directory }
     }
 
+    /// The same world after a restart of the daemon: on its own books, or on those at `url`.
+    pub async fn restarted(self, url: Option<&str>) -> World {
+        self.store.close().await;
+        let mut settings = self.settings;
+        if let Some(url) = url {
+            settings.database.url = url.to_owned().into();
+        }
+        let parsed = DatabaseUrl::parse(settings.database.url.expose_secret()).unwrap();
+        let store = Store::open(&parsed, 4, Duration::from_secs(10), self.clock.clone()).await.unwrap();
+        let secret_key = sandbox::Settings::default().secret_key;
+        let transport = self.sandbox.in_process();
+        let engine =
+            open::engine(&settings, store.clone(), transport, &secret_key, Chance::seeded(12), true).await.unwrap();
+        World { round: Round::new(engine.clone()), engine, store, settings, ..self }
+    }
+
+    /// A copy of the books as they are now, and the world that goes on from it.
+    pub async fn backed_up(self) -> (World, String) {
+        self.store.close().await;
+        let url = self.settings.database.url.expose_secret().to_owned();
+        let copy = match url.strip_prefix("sqlite:") {
+            Some(path) => {
+                let copy = format!("{path}.backup");
+                std::fs::copy(path, &copy).unwrap();
+                format!("sqlite:{copy}")
+            }
+            None => Cluster::shared().copy_of(&url),
+        };
+        (self.restarted(None).await, copy)
+    }
+
     /// Hands over a subscription whose wallet is `src_` and its reference.
     pub async fn hand_over(&self, reference: &str, plan: &str, anchor_on: &str, next_charge_on: Option<&str>) {
         self.hand_over_on(&source_of(reference), reference, plan, anchor_on, next_charge_on).await;

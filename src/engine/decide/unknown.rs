@@ -97,7 +97,7 @@ fn owner_of(desk: &Desk, payment: &Payment) -> Option<i64> {
     by_id.or_else(|| attempts.iter().find(|it| Some(it.n) == payment.attempt_n)).map(|it| it.id)
 }
 
-fn took_money(payment: &Payment) -> bool {
+pub(super) fn took_money(payment: &Payment) -> bool {
     matches!(
         payment.status,
         PaymentStatus::Captured
@@ -107,7 +107,7 @@ fn took_money(payment: &Payment) -> bool {
     )
 }
 
-fn is_open(payment: &Payment) -> bool {
+pub(super) fn is_open(payment: &Payment) -> bool {
     payment.retry_scheduled
         || matches!(
             payment.status,
@@ -119,13 +119,19 @@ fn is_open(payment: &Payment) -> bool {
 }
 
 /// A payment of this period is alive, whatever attempt made it: it is the one, and no other attempt goes on beside it.
-fn adopt(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) -> Result<(), IllegalEvent> {
+pub(super) fn adopt(
+    desk: &mut Desk,
+    context: &mut Context<'_>,
+    id: i64,
+    payment: &Payment,
+) -> Result<(), IllegalEvent> {
     let wrong = differences(payment, &desk.expected());
     if !wrong.is_empty() {
         return answer::mismatch(desk, context, id, payment, &wrong);
     }
     if is_stranger(desk, context, payment) {
-        desk.stranger(&payment.id);
+        let expected = context.standing.acknowledged_until.is_some_and(|until| desk.charge.due_at < until);
+        desk.stranger(&payment.id, expected);
     }
     let closed = |desk: &Desk, it: i64| {
         desk.attempt(it).is_none_or(|it| matches!(it.state, AttemptState::Superseded | AttemptState::Withdrawn))

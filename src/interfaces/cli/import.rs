@@ -42,6 +42,9 @@ pub struct Args {
     /// Where rejected rows are written; without it a new file beside the input, and none in a dry run
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    /// Acknowledges what the rows add to the plans of today and tomorrow, however much it is
+    #[arg(long)]
+    accept: bool,
     /// Does not look first payments up at the gateway
     #[arg(long)]
     no_evidence: bool,
@@ -84,7 +87,7 @@ impl Args {
             // Handing over sends nothing, so an engine without a key is as good.
             let key = key.unwrap_or_else(|_| SecretString::from(""));
             let engine = open::engine(&loaded.settings, store, transport, &key, Chance::from_system(), false).await?;
-            Books::Enter(Box::new(engine))
+            Books::Enter { engine: Box::new(engine), acknowledged: self.accept }
         };
         let bar = bar(&self.file, ground.json);
         let import = Import::new(books, evidence, place, format);

@@ -20,7 +20,9 @@ const FIXED: [Key; 6] = [
 ];
 
 /// Read once, when the daemon starts.
-const AT_THE_START: [Key; 23] = [
+const AT_THE_START: [Key; 25] = [
+    ("installation.high_water_file", |it| it.installation.high_water_file.clone()),
+    ("audit.reads_per_second", |it| it.audit.reads_per_second.to_string()),
     ("database.max_connections", |it| it.database.max_connections.to_string()),
     ("database.busy_timeout", |it| format!("{:?}", it.database.busy_timeout)),
     ("database.migrate", |it| it.database.migrate.to_string()),
@@ -138,7 +140,7 @@ mod tests {
     /// A key in neither list is promised to be taken up: whoever adds one decides here.
     #[test]
     fn every_key_is_decided() {
-        let taken_up = ["gateway.merchant_initiated", "gateway.success_url", "gateway.failure_url"];
+        let taken_up = ["gateway.merchant_initiated", "gateway.success_url", "gateway.failure_url", "audit.ages"];
         let engine = ["engine.batch", "engine.in_flight", "engine.predecessor_wait"];
         let sections =
             ["protocol.", "polls.", "catch_up.", "currencies.", "limits.", "dunning.", "declines.", "plans."];

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
+use crate::engine::audit::Audit;
 use crate::engine::collect::Collect;
 use crate::engine::reconcile::Reconcile;
 use crate::engine::{Engine, EngineError, Rules, Tick};
@@ -188,6 +189,34 @@ impl Verb for ReconcileVerb {
     }
     fn is_busy(&mut self) -> bool {
         !self.0.flights().is_empty()
+    }
+    fn engine(&mut self) -> &mut Engine {
+        self.0.engine()
+    }
+}
+
+/// `audit`
+pub(super) struct AuditVerb(Audit);
+
+impl AuditVerb {
+    pub fn new(engine: &Engine) -> Self {
+        AuditVerb(Audit::new(engine.clone()))
+    }
+}
+
+impl Verb for AuditVerb {
+    const NAME: &'static str = "audit";
+    async fn tick(&mut self, launch: bool) -> Result<Tick, EngineError> {
+        self.0.tick(launch).await
+    }
+    async fn landed(&mut self) {
+        if !self.0.is_busy() {
+            std::future::pending().await
+        }
+        self.0.landed().await;
+    }
+    fn is_busy(&mut self) -> bool {
+        self.0.is_busy()
     }
     fn engine(&mut self) -> &mut Engine {
         self.0.engine()

@@ -28,6 +28,8 @@ pub struct Summary {
     pub rejected: u64,
     /// Rows entered although their first payment was not looked up.
     pub not_looked_up: u64,
+    /// Charges that the plans of today and tomorrow have no room for.
+    pub beyond_plan: i64,
     /// Where the rejected rows stand.
     pub rejects_file: Option<PathBuf>,
     first_rejected: Vec<Rejected>,
@@ -112,6 +114,13 @@ impl Summary {
         if self.held > 0 {
             lines.push(format!("Periods held back by the catch-up rule until somebody decides: {}.", self.held));
         }
+        if self.beyond_plan > 0 {
+            lines.push(format!(
+                "{} charges go beyond the plans of today and tomorrow, and were not acknowledged by --accept: collecting will stop \
+                 at them until somebody has looked and says `dues resume-collecting`.",
+                self.beyond_plan
+            ));
+        }
         if self.not_looked_up > 0 {
             lines.push(format!("First payments that were not looked up at the gateway: {}.", self.not_looked_up));
         }
@@ -139,6 +148,7 @@ impl Summary {
             "rejects_file": self.rejects_file.as_ref().map(|path| path.display().to_string()),
             "due_now": self.due_now.iter().map(due).collect::<Vec<Value>>(),
             "held": self.held,
+            "beyond_plan": self.beyond_plan,
             "not_looked_up": self.not_looked_up,
         })
     }

@@ -1,0 +1,111 @@
+//! The audit: each charge is looked up again days and weeks later, whatever it ended as.
+
+use dues::engine::audit::Audit;
+use dues::gateway::transport::Method;
+use dues::sandbox::{HttpRequest, Rule, Script};
+use serde_json::json;
+
+use crate::support::world::{BOTH, On, World, at, source_of};
+
+/// A world whose one monthly charge was sent on the 20th.
+async fn charged(on: On, rules: Vec<Rule>) -> World {
+    let mut world = World::new(on, "2026-01-19T00:00:00Z", &[]).await;
+    world.sandbox.set_script(Script::of(rules));
+    world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+    world.run_until("2026-01-20T12:00:00Z").await;
+    world
+}
+
+/// Audits until nothing is to be audited at this instant.
+async fn audit(world: &World) -> usize {
+    let mut audit = Audit::new(world.engine.clone());
+    let mut done = 0;
+    loop {
+        let tick = audit.tick(true).await.unwrap();
+        done += tick.done;
+        if tick.done == 0 && !audit.is_busy() {
+            return done;
+        }
+    }
+}
+
+async fn audits(world: &World) -> Vec<String> {
+    world.lines("SELECT audits || CASE WHEN audit_at IS NULL THEN ' done' ELSE ' more' END AS line FROM charges").await
+}
+
+/// Somebody charges the same period by another hand.
+async fn charge_by_hand(world: &World, key: &str) {
+    let reference = world.lines("SELECT reference AS line FROM charges").await[0].clone();
+    let body = json!({
+        "source": {"type": "id", "id": source_of("ORD-1")}, "amount": 12_800, "currency": "HKD", "payment_type": "Recurring",
+        "merchant_initiated": true, "reference": reference, "capture": true,
+        "processing_channel_id": "pc_ekaubqrravqupfxde7kxvd2t3i",
+        "customer": {"email": "customer@example.com"}, "items": [{"name": "x", "quantity": 1, "unit_price": 12_800}],
+    });
+    let answer = world.sandbox.handle(HttpRequest {
+        method: Method::Post,
+        path: "/payments",
+        authorization: Some("Bearer sk_sbox_simulated"),
+        idempotency_key: Some(key),
+        body: body.to_string().as_bytes(),
+    });
+    assert!(answer.status < 300, "{}", String::from_utf8_lossy(&answer.body));
+}
+
+#[tokio::test]
+async fn a_charge_that_is_as_the_books_say_is_looked_up_three_times_and_never_again() {
+    for on in BOTH {
+        let world = charged(on, Vec::new()).await;
+        assert_eq!(audit(&world).await, 0, "{on:?}");
+        for (day, wanted) in [("2026-01-21", "1 more"), ("2026-01-28", "2 more"), ("2026-02-25", "3 done")] {
+            world.clock.advance_to(at(&format!("{day}T12:00:00Z")));
+            assert_eq!(audit(&world).await, 2, "{on:?} {day}: leased, and recorded");
+            assert_eq!(audits(&world).await, [wanted], "{on:?} {day}");
+        }
+        assert_eq!(world.reviews().await, [""; 0], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_payment_of_a_period_is_found_after_a_day() {
+    for on in BOTH {
+        let world = charged(on, Vec::new()).await;
+        charge_by_hand(&world, "by hand").await;
+        world.clock.advance_to(at("2026-01-21T12:00:00Z"));
+        audit(&world).await;
+        assert_eq!(world.reviews().await, ["double"], "{on:?}");
+        assert_eq!(world.collected_minor().await, 25_600, "{on:?}: the books know of both");
+    }
+}
+
+#[tokio::test]
+async fn money_for_a_charge_that_was_given_up_is_found() {
+    for on in BOTH {
+        let mut world = charged(on, vec![Rule::decline("risk", "30041")]).await;
+        assert_eq!(world.charges().await, ["ORD-1/0 uncollectible"], "{on:?}");
+        world.sandbox.set_script(Script::default());
+        charge_by_hand(&world, "by hand").await;
+        world.clock.advance_to(at("2026-01-21T12:00:00Z"));
+        audit(&world).await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
+        world.run_until("2026-01-21T13:00:00Z").await;
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_gives_no_conclusion_is_no_audit() {
+    for on in BOTH {
+        let world = charged(on, Vec::new()).await;
+        let broken = Rule::fault("broken", dues::sandbox::Fault::HtmlBody).on(dues::sandbox::On::Get);
+        world.sandbox.set_script(Script::of([broken]));
+        world.clock.advance_to(at("2026-01-21T12:00:00Z"));
+        audit(&world).await;
+        assert_eq!(audits(&world).await, ["0 more"], "{on:?}");
+        world.sandbox.set_script(Script::default());
+        world.clock.advance(std::time::Duration::from_mins(4));
+        audit(&world).await;
+        assert_eq!(audits(&world).await, ["1 more"], "{on:?}");
+    }
+}

@@ -1,0 +1,168 @@
+//! The brake on a day that would charge more than was planned, and the limit on outcomes that stay unknown.
+
+use chrono::{Days, TimeDelta};
+use dues::sandbox::{Fault, Rule, Script};
+use dues::store::db::Statement;
+
+use crate::support::world::{BOTH, On, World, at};
+
+/// Thirty monthly subscriptions that fall due on the 20th, whose day was planned on the 19th.
+async fn planned(on: On, flags: &[(&str, &str)]) -> World {
+    let mut all = vec![("installation.high_water_file", "none")];
+    all.extend(flags);
+    let world = World::new(on, "2026-01-18T00:00:00Z", &all).await;
+    world.engine.take_name(false).await.unwrap();
+    for number in 0..30 {
+        world.hand_over(&format!("ORD-{number:02}"), "monthly", "2026-01-20", None).await;
+    }
+    world.clock.advance_to(at("2026-01-19T00:00:00Z"));
+    world.engine.beat().await.unwrap();
+    world
+}
+
+async fn run(world: &World, text: &'static str) {
+    let mut tx = world.store.begin("slip").await.unwrap();
+    tx.run(Statement::new(text)).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn braked(world: &World) -> bool {
+    world.engine.beat().await.unwrap().braked.is_some()
+}
+
+#[tokio::test]
+async fn a_day_as_it_was_planned_is_charged() {
+    for on in BOTH {
+        let mut world = planned(on, &[]).await;
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert!(!braked(&world).await, "{on:?}");
+        assert_eq!(world.sandbox.books().payments.len(), 30, "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_price_a_hundred_times_too_high_is_stopped_after_a_few_charges() {
+    for on in BOTH {
+        let mut world = planned(on, &[]).await;
+        run(&world, "UPDATE plans SET amount_minor = 1280000 WHERE name = 'monthly'").await;
+        let mut world_after = world.restarted(None).await;
+        world_after.run_until("2026-01-20T12:00:00Z").await;
+        assert!(braked(&world_after).await, "{on:?}");
+        assert_eq!(world_after.reviews().await, ["brake"], "{on:?}");
+        assert!(world_after.sandbox.books().payments.len() < 20, "{on:?}");
+        world = world_after;
+        world.run_until("2026-01-21T12:00:00Z").await;
+        assert!(world.sandbox.books().payments.len() < 20, "{on:?}: it stays stopped");
+    }
+}
+
+#[tokio::test]
+async fn a_second_scheduler_that_doubles_the_day_is_stopped_and_an_operator_lets_it_go_on() {
+    for on in BOTH {
+        let mut world = planned(on, &[]).await;
+        // Whatever made them, sixty more stand in the books than were planned the day before.
+        run(
+            &world,
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60) \
+             INSERT INTO subscriptions (public_id, reference, customer_id, source_id, state, handed_over_at, next_index, \
+             next_charge_at, bill_at, created_at) SELECT 'sub_' || n.i, 'AGAIN-' || n.i, s.customer_id, s.source_id, 'active', \
+             s.handed_over_at, 0, s.next_charge_at, s.bill_at, s.created_at FROM n, subscriptions s WHERE s.reference = 'ORD-00'",
+        )
+        .await;
+        run(
+            &world,
+            "INSERT INTO segments (subscription_id, first_index, plan_id, anchor_on, zone, hour, interval_unit, interval_count) \
+             SELECT s.id, 0, g.plan_id, g.anchor_on, g.zone, g.hour, g.interval_unit, g.interval_count FROM subscriptions s, \
+             segments g JOIN subscriptions o ON o.id = g.subscription_id WHERE o.reference = 'ORD-00' AND s.reference LIKE 'AGAIN-%'",
+        )
+        .await;
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert!(braked(&world).await, "{on:?}");
+        assert_eq!(world.sandbox.books().payments.len(), 65, "{on:?}: half as much again and twenty more");
+
+        let mut tx = world.store.begin("resume").await.unwrap();
+        let granted = tx.release_brake(world.clock.now().date_naive()).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(granted[0].count, 25, "{on:?}");
+        world.run_until("2026-01-21T00:00:00Z").await;
+        assert!(!braked(&world).await, "{on:?}");
+        assert_eq!(world.sandbox.books().payments.len(), 90, "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_catch_up_after_three_days_is_no_exceeded_plan() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+        world.engine.take_name(false).await.unwrap();
+        for number in 0..40 {
+            world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
+        }
+        world.run_until("2026-01-15T12:00:00Z").await;
+        world.engine.beat().await.unwrap();
+        // Three days pass without a daemon.
+        world.clock.advance(std::time::Duration::from_hours(72));
+        world.engine.take_name(false).await.unwrap();
+        for day in 0..6 {
+            let until = at("2026-01-18T23:00:00Z") + TimeDelta::days(day);
+            world.engine.beat().await.unwrap();
+            world.run_until(&until.to_rfc3339()).await;
+            assert!(!braked(&world).await, "{on:?} day {day}");
+        }
+        let paid = world.charges().await.iter().filter(|it| it.ends_with(" paid")).count();
+        assert_eq!(paid, 40 * 9, "{on:?}: nothing was forgotten");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn days_that_the_gateway_was_away_are_owed_to_the_day_on_which_it_is_back() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+        world.engine.take_name(false).await.unwrap();
+        for number in 0..40 {
+            world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
+        }
+        world.sandbox.set_unauthorised(true);
+        for day in 0..3 {
+            world.engine.beat().await.unwrap();
+            world.run_until(&(at("2026-01-15T23:00:00Z") + TimeDelta::days(day)).to_rfc3339()).await;
+        }
+        world.sandbox.set_unauthorised(false);
+        for day in 3..6 {
+            world.engine.beat().await.unwrap();
+            world.run_until(&(at("2026-01-15T23:00:00Z") + TimeDelta::days(day)).to_rfc3339()).await;
+            let plans = world
+                .lines(
+                    "SELECT day || ' ' || planned_count || '+' || granted_count || '-' || sent_count AS line FROM daily_plans \
+                     WHERE currency = 'HKD' ORDER BY day",
+                )
+                .await;
+            assert!(!braked(&world).await, "{on:?} day {day}: {plans:?}");
+        }
+        let plan = world.store.plans_of_day(world.clock.now().date_naive() - Days::new(1)).await.unwrap();
+        assert_eq!(plan.iter().filter(|plan| plan.planned_count > 0).count(), 1, "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn while_too_many_outcomes_are_unknown_one_request_probes_every_half_minute() {
+    for on in BOTH {
+        let mut world = planned(on, &[("engine.in_flight", "6"), ("engine.batch", "6")]).await;
+        world.sandbox.set_script(Script::of([Rule::fault("lost", Fault::LostRequest)]));
+        world.run_until("2026-01-20T02:00:20Z").await;
+        let sends = async || world.lines("SELECT CAST(SUM(sends) AS TEXT) AS line FROM attempts").await[0].clone();
+        assert!(sends().await.parse::<i64>().unwrap() <= 12, "{on:?} {}", sends().await);
+        let early: i64 = sends().await.parse().unwrap();
+        world.run_until("2026-01-20T02:03:20Z").await;
+        let later: i64 = world.lines("SELECT CAST(SUM(sends) AS TEXT) AS line FROM attempts").await[0].parse().unwrap();
+        assert!((1..=7).contains(&(later - early)), "{on:?} {early} {later}");
+        world.sandbox.set_script(Script::default());
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert_eq!(world.sandbox.books().payments.len(), 30, "{on:?}");
+        world.assert_books_agree().await;
+    }
+}

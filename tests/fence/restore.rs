@@ -1,0 +1,148 @@
+//! Restores, gaps and fail-overs.
+
+use chrono::TimeDelta;
+use dues::engine::beat::Beat;
+
+use crate::support::world::{BOTH, On, World, at};
+
+/// A world with a daily subscription, its mark in a file of its own.
+async fn daily(on: On) -> (World, tempfile::TempDir) {
+    let outside = tempfile::tempdir().unwrap();
+    let mark = outside.path().join("sends").display().to_string();
+    let world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", &mark)]).await;
+    world.engine.take_name(false).await.unwrap();
+    world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+    (world, outside)
+}
+
+/// Goes through time as a daemon does that comes round.
+async fn live_until(world: &mut World, until: &str) {
+    while world.clock.now() < at(until) {
+        let step = (world.clock.now() + TimeDelta::minutes(5)).min(at(until));
+        world.run_until(&step.to_rfc3339()).await;
+        world.engine.beat().await.unwrap();
+    }
+}
+
+async fn reasons(world: &World) -> Vec<String> {
+    world.store.fences(20).await.unwrap().into_iter().rev().map(|fence| fence.reason).collect()
+}
+
+async fn beat(world: &World) -> Beat {
+    world.engine.beat().await.unwrap()
+}
+
+async fn acknowledge(world: &World) {
+    let mut tx = world.store.begin("acknowledge").await.unwrap();
+    tx.acknowledge_fences("operator", "read it", world.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Days are charged on, none twice, and both books agree.
+async fn assert_whole(world: &World, days: usize, story: &str) {
+    let charges = world.charges().await;
+    assert_eq!(charges.iter().filter(|it| it.ends_with(" paid")).count(), days, "{story} {charges:?}");
+    let theirs = world.sandbox.books();
+    assert_eq!(theirs.payments.len(), days, "{story}");
+    world.assert_books_agree().await;
+}
+
+#[tokio::test]
+async fn a_backup_of_three_days_ago_holds_until_it_is_acknowledged_and_charges_nobody_twice() {
+    for on in BOTH {
+        for file_restored_too in [false, true] {
+            let story = format!("{on:?}, file restored too: {file_restored_too}");
+            let (mut world, outside) = daily(on).await;
+            live_until(&mut world, "2026-01-16T12:00:00Z").await;
+            let (mut world, backup) = world.backed_up().await;
+            let mark = std::fs::read(outside.path().join("sends")).unwrap();
+            live_until(&mut world, "2026-01-19T12:00:00Z").await;
+            assert_whole(&world, 5, &story).await;
+
+            if file_restored_too {
+                std::fs::write(outside.path().join("sends"), mark).unwrap();
+            }
+            let mut world = world.restarted(Some(&backup)).await;
+            world.engine.take_name(false).await.unwrap();
+            live_until(&mut world, "2026-01-19T18:00:00Z").await;
+            let held = beat(&world).await.held;
+            let wanted = if file_restored_too { "stranger" } else { "rewound" };
+            assert_eq!(held.as_deref(), Some(wanted), "{story}");
+            assert_eq!(world.sandbox.books().payments.len(), 5, "{story}: nothing is sent");
+            assert_eq!(world.reviews().await, ["hold"], "{story}");
+            let adopted = world.store.adopted_since(at("2026-01-19T00:00:00Z")).await.unwrap();
+            assert!(!adopted.is_empty(), "{story}");
+
+            live_until(&mut world, "2026-01-20T12:00:00Z").await;
+            assert_eq!(world.sandbox.books().payments.len(), 5, "{story}: a day later it still waits");
+            acknowledge(&world).await;
+            live_until(&mut world, "2026-01-22T12:00:00Z").await;
+            assert_eq!(beat(&world).await.held, None, "{story}");
+            assert_whole(&world, 8, &story).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fail_over_that_lost_minutes_adopts_what_it_forgot_and_goes_on() {
+    for on in BOTH {
+        let (mut world, _outside) = daily(on).await;
+        live_until(&mut world, "2026-01-16T01:58:00Z").await;
+        let (mut world, backup) = world.backed_up().await;
+        live_until(&mut world, "2026-01-16T02:03:00Z").await;
+        assert_eq!(world.sandbox.books().payments.len(), 2, "{on:?}");
+        let mut world = world.restarted(Some(&backup)).await;
+        world.engine.take_name(false).await.unwrap();
+        live_until(&mut world, "2026-01-17T12:00:00Z").await;
+        assert_eq!(reasons(&world).await, ["rewound"], "{on:?}");
+        assert_eq!(beat(&world).await.held, None, "{on:?}");
+        assert_whole(&world, 3, &format!("{on:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_gap_what_is_due_is_looked_up_before_it_is_sent_and_otherwise_is_not() {
+    for on in BOTH {
+        for (stopped_minutes, asked, wanted) in [(5, false, &[][..]), (11, false, &["gap"]), (5, true, &["asked"])] {
+            let story = format!("{on:?} {stopped_minutes} {asked}");
+            let (mut world, _outside) = daily(on).await;
+            live_until(&mut world, "2026-01-16T01:58:00Z").await;
+            let world = world.restarted(None).await;
+            world.clock.advance_to(at("2026-01-16T01:58:00Z") + TimeDelta::minutes(stopped_minutes));
+            let mut world = world;
+            world.engine.take_name(asked).await.unwrap();
+            assert_eq!(reasons(&world).await, wanted, "{story}");
+            world.run_until("2026-01-16T02:12:00Z").await;
+            let epochs = world.lines("SELECT CAST(lease_epoch AS TEXT) AS line FROM attempts ORDER BY id DESC").await;
+            // A look-up before the send is a lease of its own.
+            assert_eq!(epochs[0] > epochs[1], stopped_minutes > 5 || asked, "{story} {epochs:?}");
+            assert_whole(&world, 2, &story).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mark_of_other_books_holds_before_anything_is_sent() {
+    for on in BOTH {
+        let (mut world, outside) = daily(on).await;
+        std::fs::write(outside.path().join("sends"), "another-ledger node 5\n").unwrap();
+        live_until(&mut world, "2026-01-16T12:00:00Z").await;
+        assert_eq!(beat(&world).await.held.as_deref(), Some("other_ledger"), "{on:?}");
+        assert!(world.sandbox.books().payments.len() <= 1, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_cannot_be_kept_lets_nothing_go_out() {
+    for on in BOTH {
+        let (mut world, outside) = daily(on).await;
+        let place = outside.path().join("sends");
+        let _not_there_yet = std::fs::remove_file(&place);
+        std::fs::create_dir(&place).unwrap();
+        world.run_until("2026-01-15T03:00:00Z").await;
+        assert_eq!(world.sandbox.books().payments.len(), 0, "{on:?}");
+        std::fs::remove_dir(&place).unwrap();
+        world.run_until("2026-01-15T12:00:00Z").await;
+        assert_whole(&world, 1, &format!("{on:?}")).await;
+    }
+}
