@@ -6,6 +6,7 @@ pub mod catch_up;
 pub mod charge;
 pub mod dunning;
 pub mod id;
+pub mod integrity;
 pub mod money;
 pub mod plan;
 pub mod reference;

@@ -11,6 +11,7 @@ pub mod dun;
 pub mod flights;
 pub mod hand_over;
 pub mod high_water;
+pub mod lift;
 pub mod observation;
 pub mod open;
 pub mod reconcile;

@@ -6,3 +6,4 @@ pub mod demo;
 pub mod import;
 pub mod systemd;
 pub mod telemetry;
+pub mod verify;

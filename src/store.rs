@@ -8,6 +8,7 @@ pub mod daily_plans;
 pub mod db;
 pub mod dunning_cases;
 pub mod fences;
+pub mod figures;
 pub mod finance;
 pub mod first_payments;
 pub mod installation;

@@ -14,11 +14,15 @@ mod database;
 mod demo;
 #[path = "cli/doors.rs"]
 mod doors;
+#[path = "cli/ledger.rs"]
+mod ledger;
 #[path = "cli/pages.rs"]
 mod pages;
 #[path = "cli/sandbox.rs"]
 mod sandbox;
 #[path = "cli/shop.rs"]
 mod shop;
+#[path = "cli/status.rs"]
+mod status;
 #[path = "cli/subscribe.rs"]
 mod subscribe;

@@ -9,6 +9,8 @@ mod support;
 mod bring_up;
 #[path = "store/endings.rs"]
 mod endings;
+#[path = "store/figures.rs"]
+mod figures;
 #[path = "store/guards.rs"]
 mod guards;
 #[path = "store/leases.rs"]

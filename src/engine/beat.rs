@@ -16,7 +16,7 @@ use crate::store::reviews::NewReview;
 use crate::store::{StoreError, Tx};
 
 /// A daemon on another machine that came round so lately is alive.
-const ALIVE_WITHIN: TimeDelta = TimeDelta::seconds(30);
+pub const ALIVE_WITHIN: TimeDelta = TimeDelta::seconds(30);
 
 /// What a daemon saw when it came round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,10 +78,13 @@ impl Engine {
             let raised = self.look_back(&mut tx, &known).await?;
             self.plan_days(&mut tx, now).await?;
             tx.commit().await?;
+            let mut sends = node.map_or(0, |node| node.sends);
             if let Some(raised) = &raised {
+                // The file keeps what the books had forgotten: it must tell a second restore as it told this one.
+                sends += raised.lost_sends;
                 say(raised);
             }
-            Ok((released, node.map_or(0, |node| node.sends)))
+            Ok((released, sends))
         };
         let (released, sends) = work.await.map_err(EngineError::of("take name"))?;
         self.high_water.raise_to(sends)?;

@@ -52,13 +52,7 @@ pub async fn engine(
         store.migrate().await?;
     }
     store.check_schema().await?;
-    let pins = Pins {
-        ledger_id: ledger_of(settings).to_string(),
-        environment: environment_of(settings).to_owned(),
-        gateway_host: host_of(&settings.gateway.url).to_owned(),
-        channel: settings.gateway.processing_channel_id.clone().unwrap_or_default(),
-    };
-    store.pin(&pins, store.clock().now()).await?;
+    store.pin(&pins_of(settings), store.clock().now()).await?;
     let rules = Rules::load(settings, &store).await?;
     Ok(Engine {
         client: Client::new(transport, secret_key),
@@ -74,6 +68,16 @@ pub async fn engine(
         node: node_name(settings).into(),
         store,
     })
+}
+
+/// What the config says of the installation, to be held against what the books have pinned.
+pub fn pins_of(settings: &Settings) -> Pins {
+    Pins {
+        ledger_id: ledger_of(settings).to_string(),
+        environment: environment_of(settings).to_owned(),
+        gateway_host: host_of(&settings.gateway.url).to_owned(),
+        channel: settings.gateway.processing_channel_id.clone().unwrap_or_default(),
+    }
 }
 
 /// This daemon's name: as configured, else the host's.

@@ -177,6 +177,11 @@ impl PaymentStatus {
 }
 
 impl Payment {
+    /// What was taken, as far as the answer tells: the total, else the amount where the status says that all of it was.
+    pub fn taken_minor(&self) -> Option<i64> {
+        self.captured_minor.or_else(|| self.status.took_the_whole().then_some(self.amount_minor).flatten())
+    }
+
     /// The payment in an answer; none where it has no id that can be asked for again.
     pub(super) fn from_wire(answer: PaymentAnswer, request_id: Option<String>) -> Option<Payment> {
         let id = answer.id.filter(|id| is_id(id))?;

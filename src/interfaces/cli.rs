@@ -6,15 +6,20 @@ mod check;
 mod demo;
 mod import;
 mod journal;
+mod ledger;
 mod migrate;
+mod operator;
 mod output;
+mod resume;
 mod review;
 mod run;
 mod sandbox;
 mod simulate;
+mod status;
 mod stop;
 mod subscribe;
 mod subscription;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,6 +91,14 @@ enum Command {
     Charge(charge::Args),
     /// Lists and shows what a person must decide
     Review(review::Args),
+    /// Tells what the daemons are doing now
+    Status(status::Args),
+    /// Checks every rule of the books, and compares them with the gateway
+    Verify(verify::Args),
+    /// Shows whether the books can be the latest, and lifts a hold
+    Ledger(ledger::Args),
+    /// Lifts the brake that a day's plan put on
+    ResumeCollecting(resume::Args),
     /// Runs a stand-in for Checkout.com on loopback
     Sandbox(sandbox::Args),
     /// Bills a year in seconds on SQLite and a sandbox in this process: everything simulated
@@ -157,7 +170,11 @@ impl Command {
             | Command::Subscribe(_)
             | Command::Subscription(_)
             | Command::Charge(_)
-            | Command::Review(_) => None,
+            | Command::Review(_)
+            | Command::Status(_)
+            | Command::Verify(_)
+            | Command::Ledger(_)
+            | Command::ResumeCollecting(_) => None,
         }
     }
 }
@@ -209,6 +226,10 @@ impl Cli {
             Command::Subscription(args) => args.run(&ground).await,
             Command::Charge(args) => args.run(&ground).await,
             Command::Review(args) => args.run(&ground).await,
+            Command::Status(args) => args.run(&ground).await,
+            Command::Verify(args) => args.run(&ground).await,
+            Command::Ledger(args) => args.run(&ground).await,
+            Command::ResumeCollecting(args) => args.run(&ground).await,
             Command::Sandbox(args) => args.run(&ground).await,
             Command::Demo(args) => args.run(&ground).await,
             Command::Simulate(args) => args.run(&ground).await,

@@ -1,5 +1,6 @@
 //! Charges: one row a billing period, billed or not, never two.
 
+mod compared;
 mod show;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::domain::id::ChargeId;
 use crate::domain::money::Money;
 use crate::row;
 
+pub use compared::{BookedRow, ComparedRow};
 pub use show::{Filter, ShownAttemptRow, ShownCaseRow, ShownPaymentRow, ShownRow};
 
 /// A charge that is about to be opened.

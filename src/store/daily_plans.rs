@@ -155,12 +155,8 @@ impl Tx {
         if released == 0 {
             return Ok(None);
         }
-        let ends = day.and_time(chrono::NaiveTime::MIN).and_utc() + chrono::TimeDelta::days(1);
-        let waiting: Vec<WaitingRow> = self.all(Statement::new(WAITING).bind(ends)).await?;
-        let granted: Vec<Amounts> = waiting
-            .into_iter()
-            .map(|row| Amounts { currency: row.currency, count: row.n, amount_minor: row.minor })
-            .collect();
+        let waiting: Vec<WaitingRow> = self.all(Statement::new(WAITING).bind(end_of(day))).await?;
+        let granted = amounts_of(waiting);
         self.grant(day, &granted).await?;
         Ok(Some(granted))
     }
@@ -196,7 +192,24 @@ fn plans_of(day: NaiveDate) -> Statement {
     Statement::new(PLANS_OF_DAY).bind(day.to_string()).bind((day - CARRIED_FOR).to_string())
 }
 
+fn amounts_of(waiting: Vec<WaitingRow>) -> Vec<Amounts> {
+    let amounts = |row: WaitingRow| Amounts { currency: row.currency, count: row.n, amount_minor: row.minor };
+    waiting.into_iter().map(amounts).collect()
+}
+
+fn end_of(day: NaiveDate) -> Instant {
+    day.and_time(chrono::NaiveTime::MIN).and_utc() + chrono::TimeDelta::days(1)
+}
+
 impl Store {
+    /// What waits to be sent for the first time by the end of a day, by currency.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn waiting_by(&self, day: NaiveDate) -> Result<Vec<Amounts>, StoreError> {
+        Ok(amounts_of(self.read(Statement::new(WAITING).bind(end_of(day))).await?))
+    }
+
     /// The plans of a day, for people.
     ///
     /// # Errors

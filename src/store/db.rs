@@ -95,6 +95,18 @@ impl Store {
         &self.clock
     }
 
+    /// The database's own time, as [`Tx::now`] has it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn now(&self) -> Result<Instant, StoreError> {
+        if self.clock.is_manual() || matches!(self.db, Db::Sqlite { .. }) {
+            return Ok(self.clock.now());
+        }
+        let (now,): (Instant,) = self.read_one(Statement::new("SELECT clock_timestamp()")).await?;
+        Ok(now)
+    }
+
     /// Begins a unit of work that writes; `work` names it in the count of round trips.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use super::db::{Statement, Tx};
 use super::{Store, StoreError};
 use crate::clock::Instant;
+use crate::domain::review::ReviewReason;
 use crate::row;
 
 /// A fence that is about to be raised.
@@ -62,6 +63,8 @@ row! {
         acknowledged_at: Option<Instant>,
         /// By whom.
         acknowledged_by: Option<String>,
+        /// When a daemon had come round last before it was raised.
+        heartbeat_at: Option<Instant>,
     }
 }
 
@@ -82,6 +85,42 @@ row! {
         currency: String,
     }
 }
+
+row! {
+    /// The last trace that the books have of acts which no look-up at the gateway can bring back.
+    pub LastKnownRow {
+        /// A cancellation.
+        canceled_at: Option<Instant>,
+        /// Whose.
+        canceled: Option<String>,
+        /// A payment of which something was given back; when its status was learned last.
+        refunded_at: Option<Instant>,
+        /// Which.
+        refunded: Option<String>,
+        /// A version of a plan.
+        priced_at: Option<Instant>,
+        /// Which plan.
+        priced: Option<String>,
+        /// A subscription that was entered.
+        entered_at: Option<Instant>,
+        /// Which.
+        entered: Option<String>,
+    }
+}
+
+row! { LastRow { id: i64 } }
+
+/// `$1` is the instant from which on the books lack what was done.
+const LAST_KNOWN: &str = "SELECT s.ended_at AS canceled_at, s.reference AS canceled, y.status_at AS refunded_at, \
+     y.gateway_payment_id AS refunded, p.created_at AS priced_at, p.name AS priced, e.created_at AS entered_at, e.reference AS entered \
+     FROM (SELECT 1 AS one) o \
+     LEFT JOIN subscriptions s ON s.id = (SELECT t.id FROM subscriptions t WHERE t.state = 'canceled' AND t.ended_at <= $1 \
+         ORDER BY t.ended_at DESC, t.id DESC LIMIT 1) \
+     LEFT JOIN payments y ON y.id = (SELECT t.id FROM payments t WHERE t.refunded_minor > 0 AND t.status_at <= $1 \
+         ORDER BY t.status_at DESC, t.id DESC LIMIT 1) \
+     LEFT JOIN plans p ON p.id = (SELECT t.id FROM plans t WHERE t.created_at <= $1 ORDER BY t.created_at DESC, t.id DESC LIMIT 1) \
+     LEFT JOIN subscriptions e ON e.id = (SELECT t.id FROM subscriptions t WHERE t.created_at <= $1 \
+         ORDER BY t.created_at DESC, t.id DESC LIMIT 1)";
 
 const STATE: &str = "SELECT started_at, heartbeat_at, timeline, continuity_from, held_at, held_reason, braked_at, braked_reason \
      FROM installation i WHERE id = 1";
@@ -121,7 +160,8 @@ impl Tx {
     pub async fn raise_fence(&mut self, fence: &NewFence, node: &str, now: Instant) -> Result<(), StoreError> {
         self.run(
             Statement::new(
-                "INSERT INTO fences (raised_at, node, reason, detail, lost_sends, holds) VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO fences (raised_at, node, reason, detail, lost_sends, holds, heartbeat_at) \
+                 SELECT $1, $2, $3, $4, $5, $6, i.heartbeat_at FROM installation i WHERE i.id = 1",
             )
             .bind(now)
             .bind(node)
@@ -164,7 +204,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Lifts the hold: what waited for it is sent, each after its look-up. How many fences were acknowledged.
+    /// The number of the fence that was raised last; 0 where none ever was.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn last_fence(&mut self) -> Result<i64, StoreError> {
+        let row: LastRow = self.one(Statement::new("SELECT COALESCE(MAX(id), 0) AS id FROM fences")).await?;
+        Ok(row.id)
+    }
+
+    /// Lifts the hold: what waited for it is sent, each after its look-up; and closes the review case about it. How many fences were
+    /// acknowledged.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -184,6 +234,7 @@ impl Tx {
             "UPDATE installation SET held_at = NULL, held_reason = NULL, acknowledged_until = continuity_from WHERE id = 1",
         ))
         .await?;
+        self.close_reviews_of(ReviewReason::Hold, reason, by, now).await?;
         self.run(
             Statement::new("UPDATE attempts SET next_at = $1 WHERE state = 'created' AND looks > 0 AND next_at > $1")
                 .bind(now),
@@ -209,12 +260,20 @@ impl Store {
     pub async fn fences(&self, limit: u32) -> Result<Vec<FenceRow>, StoreError> {
         self.read(
             Statement::new(
-                "SELECT id, raised_at, node, reason, detail, lost_sends, holds, acknowledged_at, acknowledged_by \
-                 FROM fences ORDER BY id DESC LIMIT $1",
+                "SELECT id, raised_at, node, reason, detail, lost_sends, holds, acknowledged_at, acknowledged_by, \
+                 heartbeat_at FROM fences ORDER BY id DESC LIMIT $1",
             )
             .bind(limit),
         )
         .await
+    }
+
+    /// What the books know last of acts that a restore loses, up to `until`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn last_known(&self, until: Instant) -> Result<LastKnownRow, StoreError> {
+        self.read_one(Statement::new(LAST_KNOWN).bind(until)).await
     }
 
     /// Payments that were adopted since `since` although the books knew of no send.

@@ -54,6 +54,24 @@ row! {
 }
 
 row! {
+    /// A broken rule.
+    pub ExceptionRow {
+        /// The rule's word.
+        rule: String,
+        /// The subscription's shown id.
+        subscription_id: Option<String>,
+        /// The merchant's own reference of the subscription.
+        subscription_reference: Option<String>,
+        /// The charge's shown id.
+        charge_id: Option<String>,
+        /// Where it is about a payment.
+        payment_id: Option<String>,
+        /// What is wrong, in words.
+        detail: String,
+    }
+}
+
+row! {
     CountRow { count: i64 }
 }
 
@@ -90,6 +108,21 @@ impl Store {
     pub async fn exceptions(&self) -> Result<i64, StoreError> {
         let row: CountRow = self.read_one(Statement::new("SELECT COUNT(*) AS count FROM finance_exceptions")).await?;
         Ok(row.count)
+    }
+
+    /// The rows of `finance_exceptions`, by rule and subscription.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn exception_list(&self, limit: u32) -> Result<Vec<ExceptionRow>, StoreError> {
+        self.read(
+            Statement::new(
+                "SELECT rule, subscription_id, subscription_reference, charge_id, payment_id, detail FROM finance_exceptions \
+                 ORDER BY rule, subscription_reference, charge_id, payment_id LIMIT $1",
+            )
+            .bind(limit),
+        )
+        .await
     }
 
     /// Open review cases.

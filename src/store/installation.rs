@@ -33,6 +33,26 @@ row! {
     }
 }
 
+impl InstallationRow {
+    /// Holds a config against what was pinned.
+    ///
+    /// # Errors
+    /// [`StoreError::Pinned`] for the first that differs.
+    pub fn admit(&self, pins: &Pins) -> Result<(), StoreError> {
+        for (what, configured, pinned) in [
+            ("installation.environment", &pins.environment, &self.environment),
+            ("the host of gateway.url", &pins.gateway_host, &self.gateway_host),
+            ("gateway.processing_channel_id", &pins.channel, &self.channel),
+            ("the ledger of installation.name", &pins.ledger_id, &self.ledger_id),
+        ] {
+            if configured != pinned {
+                return Err(StoreError::Pinned { what, configured: configured.clone(), pinned: pinned.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Store {
     /// Pins the installation at the first start, and holds the config against the pins at every other.
     ///
@@ -56,17 +76,16 @@ impl Store {
             .one(Statement::new("SELECT ledger_id, environment, gateway_host, channel FROM installation WHERE id = 1"))
             .await?;
         tx.commit().await?;
-        for (what, configured, pinned) in [
-            ("installation.environment", &pins.environment, &row.environment),
-            ("the host of gateway.url", &pins.gateway_host, &row.gateway_host),
-            ("gateway.processing_channel_id", &pins.channel, &row.channel),
-            ("the ledger of installation.name", &pins.ledger_id, &row.ledger_id),
-        ] {
-            if configured != pinned {
-                return Err(StoreError::Pinned { what, configured: configured.clone(), pinned: pinned.clone() });
-            }
-        }
-        Ok(())
+        row.admit(pins)
+    }
+
+    /// Whose books these are; none where nobody has begun them.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn installation(&self) -> Result<Option<InstallationRow>, StoreError> {
+        let text = "SELECT ledger_id, environment, gateway_host, channel FROM installation WHERE id = 1";
+        Ok(self.read(Statement::new(text)).await?.into_iter().next())
     }
 
     /// Notes that a daemon came round.

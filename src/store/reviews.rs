@@ -85,6 +85,30 @@ impl Tx {
         .await
     }
 
+    /// Closes the open cases of one reason, whatever they are about; how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn close_reviews_of(
+        &mut self,
+        reason: ReviewReason,
+        resolution: &str,
+        by: &str,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        self.run(
+            Statement::new(
+                "UPDATE review_cases SET resolved_at = $1, resolution = $2, resolved_by = $3 \
+                 WHERE resolved_at IS NULL AND reason = $4",
+            )
+            .bind(now)
+            .bind(resolution)
+            .bind(by)
+            .bind(reason.as_str()),
+        )
+        .await
+    }
+
     /// Closes the open cases of these reasons on these charges, because a later outcome answered them.
     ///
     /// # Errors

@@ -65,6 +65,11 @@ impl Shop {
         Shop { world: Some(world), url, ..Shop::without_books() }
     }
 
+    /// From now on the program opens these books.
+    pub fn use_books(&mut self, url: &str) {
+        self.url = url.to_owned();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

@@ -4,31 +4,26 @@ use serde_json::json;
 
 use super::{Ground, not_found, output};
 use crate::engine::cancel::{CancelError, Canceled, cancel};
-use crate::interfaces::cli::WrongUsage;
+use crate::interfaces::cli::operator::Act;
 
 /// Arguments of `dues subscription cancel`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The subscription's id, or the merchant's own reference
     name: String,
-    /// Why, for the journal; no personal data
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    reason: String,
+    #[command(flatten)]
+    act: Act,
     /// When its next period would begin, instead of now
     #[arg(long)]
     at_period_end: bool,
-    /// Who does it, for the journal; without it the user of this terminal
-    #[arg(long, value_name = "NAME", value_parser = reason)]
-    operator: Option<String>,
 }
 
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<()> {
-        let operator =
-            self.operator.or_else(user).ok_or(WrongUsage("nobody is named: say who cancels with --operator NAME"))?;
+        let operator = self.act.operator()?;
         let (_, store) = ground.books().await?;
-        let canceled = match cancel(&store, &self.name, self.at_period_end, &self.reason, &operator).await {
+        let canceled = match cancel(&store, &self.name, self.at_period_end, &self.act.reason, &operator).await {
             Ok(canceled) => canceled,
             Err(CancelError::NotFound(name)) => return Err(not_found(&name).into()),
             Err(CancelError::Illegal(illegal)) => anyhow::bail!(
@@ -73,17 +68,4 @@ fn told(name: &str, at_period_end: bool, canceled: &Canceled) -> String {
         several => lines.push(format!("{several} payments are already on their way and will still be recorded")),
     }
     lines.join("\n")
-}
-
-/// Who sits at the terminal: behind `sudo` the person, not root.
-fn user() -> Option<String> {
-    ["SUDO_USER", "USER"].iter().filter_map(|name| std::env::var(name).ok()).find(|user| !user.trim().is_empty())
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    match text.chars().count() {
-        1..=200 if !text.chars().any(char::is_control) => Ok(text.to_owned()),
-        _ => Err("it has 1 to 200 characters on one line".to_owned()),
-    }
 }

@@ -1,0 +1,62 @@
+//! Figures: how much stands where at one instant, counted for `dues status`. Counts over open rows run on the partial indexes that the
+//! daemons' own scans use.
+
+use super::db::Statement;
+use super::{Store, StoreError};
+use crate::clock::Instant;
+use crate::row;
+
+row! {
+    /// How much stands where.
+    pub FiguresRow {
+        /// Subscriptions whose next period has begun and has no row yet.
+        periods_due: i64,
+        /// Attempts whose time to be sent has come.
+        attempts_due: i64,
+        /// When the longest waiting of them was to be sent.
+        oldest_due_at: Option<Instant>,
+        /// Attempts whose time to be sent is yet to come.
+        attempts_waiting: i64,
+        /// Attempts that may be on the wire.
+        sending: i64,
+        /// Payments whose outcome the gateway has not told.
+        pending: i64,
+        /// Attempts of which nothing is proven.
+        unknown: i64,
+        /// Those of them of which a whole look-up has shown nothing.
+        not_found: i64,
+        /// Dunning steps that are to come.
+        retries_to_come: i64,
+        /// Charges that a person must look at.
+        charges_in_review: i64,
+        /// Review cases that are open.
+        reviews: i64,
+        /// Attempts that were sent since the instant that was asked for, each counted once.
+        sent: i64,
+    }
+}
+
+const FIGURES: &str = "SELECT \
+     (SELECT COUNT(*) FROM subscriptions s WHERE s.bill_at <= $1 \
+         AND s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')) AS periods_due, \
+     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'created' AND a.next_at <= $1) AS attempts_due, \
+     (SELECT MIN(a.next_at) FROM attempts a WHERE a.state = 'created' AND a.next_at <= $1) AS oldest_due_at, \
+     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'created' AND a.next_at > $1) AS attempts_waiting, \
+     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'sending') AS sending, \
+     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'pending') AS pending, \
+     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown') AS unknown, \
+     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0) AS not_found, \
+     (SELECT COUNT(*) FROM dunning_cases d WHERE d.state = 'open' AND d.next_step_at IS NOT NULL) AS retries_to_come, \
+     (SELECT COUNT(*) FROM charges c WHERE c.state = 'in_review') AS charges_in_review, \
+     (SELECT COUNT(*) FROM review_cases r WHERE r.resolved_at IS NULL) AS reviews, \
+     (SELECT COUNT(*) FROM attempts a WHERE a.last_sent_at > $2 AND a.last_sent_at <= $1) AS sent";
+
+impl Store {
+    /// How much stands where at `now`, and how much was sent since `since`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn figures(&self, now: Instant, since: Instant) -> Result<FiguresRow, StoreError> {
+        self.read_one(Statement::new(FIGURES).bind(now).bind(since)).await
+    }
+}

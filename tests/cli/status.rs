@@ -1,0 +1,68 @@
+//! `dues status`: what the daemons are doing, from the books alone.
+
+use dues::store::db::Statement;
+use serde_json::json;
+
+use crate::shop::Shop;
+use crate::support::world::BOTH;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_counts_what_stands_where_and_says_what_is_in_the_way() {
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        let document = shop.json(&["status"]);
+        let figure = |key: &str| document[key].as_i64().unwrap();
+        assert_eq!((figure("pending"), figure("sending"), figure("unknown")), (1, 0, 0), "{on:?} {document}");
+        assert_eq!((figure("charges_in_review"), figure("open_reviews")), (1, 1), "{on:?} {document}");
+        assert_eq!(figure("periods_due"), 3, "{on:?}: by the clock of this machine all have begun: {document}");
+        assert_eq!(document["stopped_by"], "no daemon is alive", "{on:?}");
+        assert_eq!((&document["held"], &document["seconds_to_end"]), (&json!(null), &json!(null)), "{on:?}");
+        assert_eq!(document["nodes"][0]["state"], "silent", "{on:?} {document}");
+        let page = shop.dues(&["status"]).out;
+        for told in [
+            "periods due     3 have begun",
+            "end of the run  not while no daemon is alive",
+            "NODE",
+            "at most 90 a second",
+        ] {
+            assert!(page.contains(told), "{on:?}: {told:?} is missing in\n{page}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_living_daemon_a_late_attempt_and_a_plan_are_told() {
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        let store = &shop.world.as_ref().unwrap().store;
+        let now = dues::clock::Clock::system().now();
+        let mut tx = store.begin("test").await.unwrap();
+        tx.run(Statement::new("UPDATE nodes SET heartbeat_at = $1").bind(now)).await.unwrap();
+        tx.run(Statement::new("UPDATE attempts SET last_sent_at = $1 WHERE state = 'captured'").bind(now))
+            .await
+            .unwrap();
+        tx.freeze_day(now.date_naive(), now).await.unwrap();
+        let late = now - chrono::TimeDelta::seconds(600);
+        let send = "UPDATE attempts SET state = 'created', first_sent_at = NULL, next_at = $1 WHERE state = 'pending'";
+        tx.run(Statement::new(send).bind(late)).await.unwrap();
+        tx.commit().await.unwrap();
+        let document = shop.json(&["status"]);
+        assert_eq!(document["nodes"][0]["state"], "alive", "{on:?} {document}");
+        assert_eq!(document["attempts_due"], 1, "{on:?} {document}");
+        assert!((600..660).contains(&document["lateness_seconds"].as_i64().unwrap()), "{on:?} {document}");
+        assert_eq!(document["seconds_to_end"], 1, "{on:?} {document}");
+        assert!(document["sent_last_hour"].as_i64().unwrap() >= 1, "{on:?} {document}");
+        assert_eq!(document["plan"].as_array().unwrap().len(), 2, "{on:?}: one a currency: {document}");
+        let page = shop.dues(&["status"]).out;
+        assert!(page.contains("in about 1 s at the configured rate"), "{on:?}\n{page}");
+        assert!(page.contains("1 wait to be sent, the oldest for 10 min"), "{on:?}\n{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn books_that_nobody_has_begun_have_a_status() {
+    let shop = Shop::without_books();
+    assert_eq!(shop.dues(&["migrate"]).code, 0);
+    let document = shop.json(&["status"]);
+    assert_eq!((&document["nodes"], &document["periods_due"]), (&json!([]), &json!(0)));
+}

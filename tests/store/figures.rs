@@ -1,0 +1,128 @@
+//! What `status`, `ledger` and `verify` read: figures, last traces, exceptions, and charges beside their payments. Every statement on
+//! both databases.
+
+use dues::domain::attempt::AttemptState;
+use dues::domain::charge::ChargeState;
+use dues::domain::review::ReviewReason;
+use dues::store::changes::Changes;
+use dues::store::db::Statement;
+use dues::store::fences::NewFence;
+
+use crate::ledger::{Ledger, minutes};
+use crate::support::world::BOTH;
+
+#[tokio::test]
+async fn figures_count_what_stands_where() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let now = ledger.now;
+        for (reference, state) in [
+            ("A", AttemptState::Created),
+            ("B", AttemptState::Sending),
+            ("C", AttemptState::Unknown),
+            ("D", AttemptState::Pending),
+            ("E", AttemptState::Declined),
+        ] {
+            let (_, attempt) = ledger.due(reference, now + minutes(1)).await;
+            if state != AttemptState::Created {
+                ledger.bring(attempt, state).await;
+            }
+        }
+        let (late, _) = ledger.due("LATE", now - minutes(90)).await;
+        ledger.due("SOON", now + minutes(30)).await;
+        ledger.case(late, Some(now + minutes(60))).await;
+        let at = now + minutes(2);
+        let figures = ledger.store.figures(at, at - minutes(60)).await.unwrap();
+        assert_eq!((figures.attempts_due, figures.attempts_waiting), (2, 1), "{on:?}");
+        assert_eq!(figures.oldest_due_at, Some(now - minutes(90)), "{on:?}");
+        assert_eq!((figures.sending, figures.pending, figures.unknown, figures.not_found), (1, 1, 1, 0), "{on:?}");
+        assert_eq!((figures.sent, figures.retries_to_come, figures.reviews), (4, 1, 0), "{on:?}");
+        // Entered without an engine, every subscription's period is still to be opened.
+        assert_eq!(figures.periods_due, 7, "{on:?}");
+        let later = now + minutes(61);
+        assert_eq!(ledger.store.figures(later, later - minutes(60)).await.unwrap().sent, 0, "{on:?}");
+        assert_eq!(ledger.store.now().await.unwrap(), now, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_that_is_lifted_closes_its_review_case() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let now = ledger.now;
+        assert!(ledger.store.installation().await.unwrap().is_some(), "{on:?}");
+        let mut tx = ledger.begin().await;
+        assert_eq!(tx.last_fence().await.unwrap(), 0, "{on:?}");
+        tx.beat_installation(None, now - minutes(600)).await.unwrap();
+        let hold = NewFence { reason: "rewound", detail: "a restore".to_owned(), lost_sends: 2, holds: true };
+        tx.raise_fence(&hold, "one", now).await.unwrap();
+        let reviews =
+            [ledger.review(ReviewReason::Hold, "these books", None), ledger.review(ReviewReason::Brake, "a day", None)];
+        tx.open_reviews(&reviews, now).await.unwrap();
+        assert_eq!(tx.last_fence().await.unwrap(), 1, "{on:?}");
+        tx.acknowledge_fences("operator", "read it", now).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(ledger.store.fences(1).await.unwrap()[0].heartbeat_at, Some(now - minutes(600)), "{on:?}");
+        assert_eq!(ledger.world.reviews().await, ["brake"], "{on:?}");
+        let mut tx = ledger.begin().await;
+        assert_eq!(tx.close_reviews_of(ReviewReason::Brake, "it was right", "operator", now).await.unwrap(), 1);
+        tx.commit().await.unwrap();
+        assert_eq!(ledger.world.reviews().await, [""; 0], "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_traces_before_an_instant_are_told() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let now = ledger.now;
+        let known = ledger.store.last_known(now).await.unwrap();
+        assert_eq!((known.canceled, known.refunded, known.entered), (None, None, None), "{on:?}");
+        assert!(known.priced_at.is_some(), "{on:?}: its plans");
+        let (charge, _) = ledger.due("A", now).await;
+        let payments = vec![ledger.payment("pay_1", charge, "Refunded", 12_800)];
+        ledger.apply(Changes { payments, ..Changes::default() }).await.unwrap();
+        let mut tx = ledger.begin().await;
+        tx.run(Statement::new("UPDATE payments SET refunded_minor = 100")).await.unwrap();
+        let canceled = "UPDATE subscriptions SET state = 'canceled', ended_at = created_at WHERE reference = 'A'";
+        tx.run(Statement::new(canceled)).await.unwrap();
+        tx.commit().await.unwrap();
+        let known = ledger.store.last_known(now).await.unwrap();
+        assert_eq!((known.canceled.as_deref(), known.entered.as_deref()), (Some("A"), Some("A")), "{on:?}");
+        assert_eq!((known.refunded.as_deref(), known.canceled_at), (Some("pay_1"), Some(now)), "{on:?}");
+        let before = ledger.store.last_known(now - minutes(1)).await.unwrap();
+        assert_eq!((before.canceled, before.refunded, before.priced), (None, None, None), "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn charges_that_moved_come_in_pages_with_their_payments() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let (now, store) = (ledger.now, &ledger.store);
+        let (first, _) = ledger.due("A", now).await;
+        let (second, attempt) = ledger.due("B", now + minutes(5)).await;
+        let since = now - minutes(1);
+        assert_eq!(store.charges_moved(since).await.unwrap(), 2, "{on:?}");
+        assert_eq!(store.charges_moved(now + minutes(1)).await.unwrap(), 0, "{on:?}");
+        let page = store.charges_moved_page(since, i64::MIN, 1).await.unwrap();
+        assert_eq!((page.len(), page[0].id, page[0].live_next_at), (1, first, Some(now)), "{on:?}");
+        let page = store.charges_moved_page(since, first, 10).await.unwrap();
+        assert_eq!((page.len(), page[0].subscription.as_str()), (1, "B"), "{on:?}");
+        ledger.bring(attempt, AttemptState::Captured).await;
+        let payments = vec![ledger.payment("pay_1", second, "Captured", 12_800)];
+        ledger.apply(Changes { payments, ..Changes::default() }).await.unwrap();
+        let again = store.charges_compared(vec![second]).await.unwrap();
+        assert_eq!((again.len(), again[0].live_next_at), (1, None), "{on:?}");
+        let booked = store.payments_booked(vec![first, second]).await.unwrap();
+        assert_eq!((booked.len(), booked[0].charge_id, booked[0].captured_minor), (1, second, 12_800), "{on:?}");
+        let seen = store.exception_list(10).await.unwrap();
+        assert!(seen.iter().any(|row| row.rule == "captured_not_paid" && row.payment_id.is_some()), "{on:?} {seen:?}");
+        assert_eq!(store.exception_list(1).await.unwrap().len(), 1, "{on:?}");
+        let today = now.date_naive();
+        let waiting = store.waiting_by(today).await.unwrap();
+        assert_eq!((waiting[0].count, waiting[0].amount_minor), (1, 12_800), "{on:?}: the other is sent");
+        ledger.open(ledger.enter("C").await, 0, ChargeState::Due).await;
+        assert_eq!(store.charges_moved(since).await.unwrap(), 3, "{on:?}");
+    }
+}
