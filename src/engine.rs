@@ -118,3 +118,14 @@ pub struct Engine {
     /// How fast it sends.
     pub pace: Arc<Pace>,
 }
+
+impl Engine {
+    /// The engine of a command that sends for itself, beside the daemon: it counts its sends under a name that all commands of this
+    /// node share, and keeps no mark outside the books.
+    pub fn of_a_command(mut self) -> Engine {
+        self.node = format!("{}/command", self.node).into();
+        self.process = "command".into();
+        self.high_water = high_water::HighWater::nowhere();
+        self
+    }
+}

@@ -9,7 +9,8 @@
 //! 5. [`gateway`]: what is asked of Checkout.com; the only HTTP client.
 //! 6. [`engine`]: what happens, and when.
 //! 7. [`sandbox`]: a Checkout.com that runs here, for demos and tests; knows clock, domain and the gateway's transport only.
-//! 8. [`interfaces`]: the doors: command line, daemon, HTTP, systemd, telemetry.
+//! 8. [`simulation`]: seeded worlds full of faults around engine and sandbox, and checkers that see a broken promise.
+//! 9. [`interfaces`]: the doors: command line, daemon, HTTP, systemd, telemetry.
 
 pub mod chance;
 pub mod clock;
@@ -19,4 +20,5 @@ pub mod engine;
 pub mod gateway;
 pub mod interfaces;
 pub mod sandbox;
+pub mod simulation;
 pub mod store;

@@ -78,6 +78,11 @@ impl Sandbox {
 
     /// Answers one request, at once; the answer's fate says when, and whether, a door hands it on.
     pub fn handle(&self, request: HttpRequest<'_>) -> Answer {
+        self.handle_spoilt(request, None)
+    }
+
+    /// The same, and where the API is asked, `fault` meets the request in place of what the script says.
+    pub fn handle_spoilt(&self, request: HttpRequest<'_>, fault: Option<Fault>) -> Answer {
         let now = self.0.clock.now();
         let request_id = self.names().request_id();
         let (path, query) = split_target(request.path);
@@ -89,7 +94,7 @@ impl Sandbox {
             count += 1;
         }
         let answer = match (request.method, &parts[..count]) {
-            (_, ["payments", rest @ ..]) => api::answer(self, &request, rest, query, &request_id, now),
+            (_, ["payments", rest @ ..]) => api::answer(self, &request, rest, query, &request_id, fault, now),
             (_, ["pay", id]) => page::answer(self, &request, id, now),
             (Method::Get, ["sandbox", "books"]) => Answer::json(200, &self.books()),
             (Method::Get, ["sandbox", "books", "summary"]) => Answer::json(200, &self.summary()),
@@ -106,6 +111,18 @@ impl Sandbox {
     /// Counts and sums of the books.
     pub fn summary(&self) -> Summary {
         Summary::of(&self.state(), self.0.clock.now())
+    }
+
+    /// Sends so far that a careful client never makes.
+    pub fn rule_breaches(&self) -> RuleBreaches {
+        self.state().keys.breaches.clone()
+    }
+
+    /// Every payment that bears `reference`, oldest first, whether a look-up would show it yet or not.
+    pub fn payments_of(&self, reference: &str) -> Vec<BookedPayment> {
+        let now = self.0.clock.now();
+        let state = self.state();
+        state.ledger.all_with_reference(reference).map(|payment| BookedPayment::of(payment, now)).collect()
     }
 
     /// The customer pays on the wallet's page. Says whether there was something to pay.

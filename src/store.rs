@@ -19,6 +19,7 @@ pub mod plans;
 pub mod reviews;
 pub mod situations;
 pub mod sources;
+pub mod standings;
 pub mod subscriptions;
 
 use std::path::PathBuf;

@@ -52,4 +52,5 @@ CREATE TABLE daily_plans (
 ALTER TABLE charges ADD COLUMN audit_at TEXT; -- when its reference is looked up next, whatever it ended as; none: never again
 ALTER TABLE charges ADD COLUMN audits INTEGER NOT NULL DEFAULT 0 CHECK (audits >= 0); -- how often it was
 CREATE INDEX charges_to_audit ON charges (audit_at, id) WHERE audit_at IS NOT NULL;
-CREATE INDEX attempts_not_found ON attempts (id) WHERE state = 'unknown' AND looks > 0;
+ALTER TABLE attempts ADD COLUMN answer_lost INTEGER NOT NULL DEFAULT 0 CHECK (answer_lost IN (0, 1)); -- 1: it is unknown because an answer was lost, not because its daemon was
+CREATE INDEX attempts_not_found ON attempts (id) WHERE state = 'unknown' AND looks > 0 AND answer_lost = 1;

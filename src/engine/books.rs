@@ -205,6 +205,7 @@ fn attempt(row: &SituationRow) -> Result<Attempt, StoreError> {
         last_sent_at: row.last_sent_at,
         unknown_since: row.unknown_since,
         server_error: row.server_error != 0,
+        answer_lost: row.answer_lost != 0,
         missing_since: row.missing_since,
         created_at: row.created_at,
         settled_at: None,
@@ -266,6 +267,7 @@ fn attempt_change(was: AttemptState, it: &Attempt, now: Instant) -> AttemptChang
         last_sent_at: it.last_sent_at,
         unknown_since: it.unknown_since,
         server_error: it.server_error,
+        answer_lost: it.answer_lost,
         missing_since: it.missing_since,
         settled_at: it.settled_at.or((!it.state.is_live()).then_some(now)),
     }

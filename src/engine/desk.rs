@@ -51,6 +51,8 @@ pub(super) struct Attempt {
     pub last_sent_at: Option<Instant>,
     pub unknown_since: Option<Instant>,
     pub server_error: bool,
+    /// It is unknown because an answer was lost, not because its daemon was.
+    pub answer_lost: bool,
     pub missing_since: Option<Instant>,
     pub created_at: Instant,
     pub settled_at: Option<Instant>,

@@ -1,5 +1,8 @@
 //! Requests under way: they fly on their own and land here; a tick takes what has landed and never waits.
 
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -8,35 +11,41 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 
 /// Requests of one kind, and their outcomes that nobody has recorded yet.
-#[derive(Debug)]
 pub struct Flights<T: 'static> {
     flying: JoinSet<T>,
+    /// Those that go in turn. The mutex is never locked by two: it makes the whole shareable between threads.
+    in_turn: Mutex<Vec<Flight<T>>>,
     landed: Vec<T>,
-    in_turn: bool,
+    is_in_turn: bool,
 }
 
+type Flight<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 impl<T: Send + 'static> Flights<T> {
-    /// None under way. Under a clock that is turned by hand they go in turn, so that a run is repeated by its seed.
+    /// None under way. Under a clock that is turned by hand they go in turn, in the order in which they were launched, so that a run
+    /// is repeated by its seed.
     pub fn new(clock: &Clock) -> Self {
-        Flights { flying: JoinSet::new(), landed: Vec::new(), in_turn: clock.is_manual() }
+        Flights { flying: JoinSet::new(), in_turn: Mutex::default(), landed: Vec::new(), is_in_turn: clock.is_manual() }
     }
 
-    /// Sends one off. What goes in turn lands at once where its transport answers at once.
+    /// Sends one off. What goes in turn lands at once where its transport answers at once; else it is asked again whenever
+    /// somebody looks at what has landed.
     pub fn launch(&mut self, flight: impl Future<Output = T> + Send + 'static) {
-        if !self.in_turn {
+        if !self.is_in_turn {
             self.flying.spawn(flight);
             return;
         }
-        let mut flight = Box::pin(flight);
-        match flight.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        let mut flight: Flight<T> = Box::pin(flight);
+        match poll(&mut flight) {
             Poll::Ready(outcome) => self.landed.push(outcome),
-            Poll::Pending => drop(self.flying.spawn(flight)),
+            Poll::Pending => self.waiting().push(flight),
         }
     }
 
     /// How many are under way or wait to be recorded.
     pub fn len(&self) -> usize {
-        self.flying.len() + self.landed.len()
+        let in_turn = self.in_turn.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.flying.len() + in_turn + self.landed.len()
     }
 
     /// Whether none is.
@@ -49,6 +58,7 @@ impl<T: Send + 'static> Flights<T> {
         while let Some(done) = self.flying.try_join_next() {
             self.landed.extend(outcome(done));
         }
+        self.take_turns();
         &self.landed
     }
 
@@ -57,13 +67,18 @@ impl<T: Send + 'static> Flights<T> {
         self.landed.drain(..count.min(self.landed.len()));
     }
 
-    /// Waits until one has landed, then up to `linger` for `enough` of them: answers are recorded in sets. Losing this future
-    /// loses no outcome.
-    pub async fn gather(&mut self, linger: Duration, enough: usize) {
+    /// Waits until one has landed, then up to `linger` for `enough` of them: answers are recorded in sets. Says whether any has
+    /// landed. What goes in turn is not waited for, because only who turns the clock can make it land. Losing this future loses no
+    /// outcome.
+    pub async fn gather(&mut self, linger: Duration, enough: usize) -> bool {
+        if self.is_in_turn {
+            self.take_turns();
+            return !self.landed.is_empty();
+        }
         if self.landed.is_empty() {
             match self.flying.join_next().await {
                 Some(done) => self.landed.extend(outcome(done)),
-                None => return,
+                None => return false,
             }
         }
         let company = async {
@@ -76,6 +91,34 @@ impl<T: Send + 'static> Flights<T> {
         };
         // A lapsed linger is the usual end of the wait, not a failure.
         let _lapsed = tokio::time::timeout(linger, company).await;
+        !self.landed.is_empty()
+    }
+
+    fn take_turns(&mut self) {
+        let mut waiting = std::mem::take(self.waiting());
+        waiting.retain_mut(|flight| match poll(flight) {
+            Poll::Ready(outcome) => {
+                self.landed.push(outcome);
+                false
+            }
+            Poll::Pending => true,
+        });
+        *self.waiting() = waiting;
+    }
+
+    fn waiting(&mut self) -> &mut Vec<Flight<T>> {
+        self.in_turn.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nobody wakes what goes in turn: it is asked again.
+fn poll<T>(flight: &mut Flight<T>) -> Poll<T> {
+    flight.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+impl<T: 'static> fmt::Debug for Flights<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").field("landed", &self.landed.len()).finish_non_exhaustive()
     }
 }
 

@@ -60,6 +60,11 @@ impl HighWater {
         HighWater { path, ledger: ledger.to_string(), node: node.to_owned(), written: Arc::new(Mutex::new(-1)) }
     }
 
+    /// No file: for who is no daemon.
+    pub(super) fn nowhere() -> HighWater {
+        HighWater { path: None, ledger: String::new(), node: String::new(), written: Arc::default() }
+    }
+
     /// Where it stands.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()

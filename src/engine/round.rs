@@ -9,6 +9,8 @@ use crate::engine::{Engine, EngineError};
 
 /// Rounds at one instant before something is taken for stuck: each moves rows towards a later next look.
 const MOST_ROUNDS: usize = 100_000;
+/// Answers wait so long for company.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// All verbs of one daemon.
 #[derive(Debug)]
@@ -40,7 +42,8 @@ impl Round {
         }
     }
 
-    /// Goes round until nothing is left to do now; how many rows were moved.
+    /// Goes round until nothing is left to do now; how many rows were moved. Under a clock that is turned by hand an answer may take
+    /// time: it is recorded by a later round, when the clock was turned.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -53,13 +56,11 @@ impl Round {
                 done += self.engine.dun().await?.done;
             }
             done += self.collect.tick(true).await?.done;
-            while !self.collect.flights().is_empty() {
-                self.collect.flights().gather(Duration::from_secs(60), usize::MAX).await;
+            while self.collect.flights().gather(LINGER, usize::MAX).await {
                 done += self.collect.tick(true).await?.done;
             }
             done += self.reconcile.tick(true).await?.done;
-            while !self.reconcile.flights().is_empty() {
-                self.reconcile.flights().gather(Duration::from_secs(60), usize::MAX).await;
+            while self.reconcile.flights().gather(LINGER, usize::MAX).await {
                 done += self.reconcile.tick(true).await?.done;
             }
             moved += done;

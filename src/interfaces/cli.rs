@@ -14,6 +14,7 @@ mod resume;
 mod review;
 mod run;
 mod sandbox;
+mod simulate;
 mod status;
 mod stop;
 mod subscribe;
@@ -102,6 +103,8 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Bills a year in seconds on SQLite and a sandbox in this process: everything simulated
     Demo(demo::Args),
+    /// Plays seeded worlds full of faults, and checks that every period is charged once
+    Simulate(simulate::Args),
 }
 
 /// What every command stands on.
@@ -157,6 +160,9 @@ impl Command {
             Command::Sandbox(_) => Some(
                 "the sandbox has no config, only the arguments of `dues sandbox --help`: --config and --set do not apply to it",
             ),
+            Command::Simulate(_) => {
+                Some("the simulation draws its own config from the seed: --config and --set do not apply to it")
+            }
             Command::Run(_)
             | Command::Check(_)
             | Command::Migrate(_)
@@ -226,6 +232,7 @@ impl Cli {
             Command::ResumeCollecting(args) => args.run(&ground).await,
             Command::Sandbox(args) => args.run(&ground).await,
             Command::Demo(args) => args.run(&ground).await,
+            Command::Simulate(args) => args.run(&ground).await,
         }
     }
 }

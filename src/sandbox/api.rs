@@ -34,6 +34,7 @@ pub(super) fn answer(
     parts: &[&str],
     query: &str,
     request_id: &str,
+    forced: Option<Fault>,
     now: Instant,
 ) -> Answer {
     // Reading needs no lock, and is most of the work.
@@ -49,7 +50,7 @@ pub(super) fn answer(
     if !window.grant(now) {
         return Refusal::too_many("too_many_requests").answer(request_id);
     }
-    let fault = fault(sandbox, &mut state, request.method, call.as_ref().ok(), now);
+    let fault = forced.or_else(|| fault(sandbox, &mut state, request.method, call.as_ref().ok(), now));
     let key = request.idempotency_key.filter(|_| request.method == Method::Post);
     match fault {
         Some(Fault::Unauthorised) => return Answer::empty(401),

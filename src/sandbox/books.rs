@@ -128,7 +128,7 @@ impl Books {
 }
 
 impl BookedPayment {
-    fn of(payment: &Payment, now: Instant) -> Self {
+    pub(super) fn of(payment: &Payment, now: Instant) -> Self {
         BookedPayment {
             id: payment.id.clone(),
             reference: payment.reference.clone(),

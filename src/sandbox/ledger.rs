@@ -153,6 +153,12 @@ impl Ledger {
         indexes.iter().rev().map(|index| &self.payments[*index]).filter(move |payment| payment.lookup_from <= now)
     }
 
+    /// The payments with this reference, oldest first, visible or not.
+    pub(super) fn all_with_reference(&self, reference: &str) -> impl Iterator<Item = &Payment> {
+        let indexes = self.by_reference.get(reference).map_or(&[][..], Vec::as_slice);
+        indexes.iter().map(|index| &self.payments[*index])
+    }
+
     /// Every payment, in the order in which they came.
     pub(super) fn payments(&self) -> &[Payment] {
         &self.payments

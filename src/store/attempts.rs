@@ -92,7 +92,17 @@ row! {
 }
 
 row! {
-    NextRow { at: Option<Instant> }
+    /// When each verb has something to do next; none where nothing is open for it.
+    pub NextRow {
+        /// `bill`
+        bill_at: Option<Instant>,
+        /// `collect`
+        send_at: Option<Instant>,
+        /// `reconcile`
+        look_at: Option<Instant>,
+        /// `dun`
+        step_at: Option<Instant>,
+    }
 }
 
 /// The due scan of collect: an index scan over created rows alone. It only locks them: the same transaction decides, and writes the
@@ -302,16 +312,22 @@ impl super::Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn next_work_at(&self) -> Result<Option<Instant>, StoreError> {
-        let mut earliest: Option<Instant> = None;
-        for text in [
-            "SELECT MIN(bill_at) AS at FROM subscriptions WHERE state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')",
-            "SELECT MIN(next_at) AS at FROM attempts WHERE state = 'created'",
-            "SELECT MIN(next_at) AS at FROM attempts WHERE state IN ('sending', 'unknown', 'pending')",
-            "SELECT MIN(next_step_at) AS at FROM dunning_cases WHERE state = 'open' AND next_step_at IS NOT NULL",
-        ] {
-            let row: NextRow = self.read_one(Statement::new(text)).await?;
-            earliest = [earliest, row.at].into_iter().flatten().min();
-        }
-        Ok(earliest)
+        let NextRow { bill_at, send_at, look_at, step_at } = self.next_of_each().await?;
+        Ok([bill_at, send_at, look_at, step_at].into_iter().flatten().min())
+    }
+
+    /// The same for each verb.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn next_of_each(&self) -> Result<NextRow, StoreError> {
+        self.read_one(Statement::new(
+            "SELECT (SELECT MIN(bill_at) FROM subscriptions \
+                 WHERE state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')) AS bill_at, \
+             (SELECT MIN(next_at) FROM attempts WHERE state = 'created') AS send_at, \
+             (SELECT MIN(next_at) FROM attempts WHERE state IN ('sending', 'unknown', 'pending')) AS look_at, \
+             (SELECT MIN(next_step_at) FROM dunning_cases WHERE state = 'open' AND next_step_at IS NOT NULL) AS step_at",
+        ))
+        .await
     }
 }

@@ -102,6 +102,8 @@ pub struct AttemptChange {
     pub unknown_since: Option<Instant>,
     /// Whether a 5xx hid the outcome.
     pub server_error: bool,
+    /// Whether it is unknown because an answer was lost.
+    pub answer_lost: bool,
     /// From when the gateway did not know its payment.
     pub missing_since: Option<Instant>,
     /// When its outcome was known.
@@ -214,8 +216,9 @@ impl Tx {
                 "server_error",
                 "missing_since",
                 "settled_at",
+                "answer_lost",
             ],
-            "itiitt@@iii@@@i@@",
+            "itiitt@@iii@@@i@@i",
         );
         for it in changes {
             rows.push(cells![
@@ -236,6 +239,7 @@ impl Tx {
                 it.server_error,
                 it.missing_since,
                 it.settled_at,
+                it.answer_lost,
             ]);
         }
         self.run_guarded(
@@ -246,7 +250,7 @@ impl Tx {
                  lease_until = v.lease_until, sends = v.sends, looks = v.looks, late_looks = v.late_looks, \
                  first_sent_at = v.first_sent_at, last_sent_at = v.last_sent_at, unknown_since = v.unknown_since, \
                  server_error = v.server_error, missing_since = v.missing_since, settled_at = v.settled_at, \
-                 lease_epoch = v.leased_epoch, \
+                 answer_lost = v.answer_lost, lease_epoch = v.leased_epoch, \
                  lease_owner = CASE WHEN v.leased_epoch > v.epoch THEN $1 ELSE attempts.lease_owner END \
                  FROM {v} WHERE attempts.id = v.id AND attempts.state = v.was AND attempts.lease_epoch = v.epoch",
             )

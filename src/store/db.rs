@@ -2,6 +2,7 @@
 //! [`Statement`]s: one text, rendered for the database at hand.
 
 mod connect;
+mod hook;
 mod statement;
 mod unopened;
 
@@ -15,9 +16,11 @@ use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transac
 
 use crate::clock::{Clock, Instant};
 use crate::store::StoreError;
+use hook::ask;
 use statement::{Column, Value};
 
 pub use connect::DatabaseUrl;
+pub use hook::{Asked, Hook, Moment, Step, Trouble};
 pub use statement::{Bind, BoundValue, Rows, Statement, ids, sqlite_text};
 
 /// The books. Cheap to clone.
@@ -26,6 +29,7 @@ pub struct Store {
     db: Db,
     clock: Clock,
     round_trips: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    hook: Option<Arc<dyn Hook>>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +49,7 @@ pub struct Tx {
     trips: u64,
     round_trips: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     clock: Clock,
+    hook: Option<Arc<dyn Hook>>,
 }
 
 enum Unit {
@@ -107,12 +112,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] where the database does not answer or stays locked.
     pub async fn begin(&self, work: &'static str) -> Result<Tx, StoreError> {
+        ask(self.hook.as_ref(), work, Step::Begin).await?;
         let unit = match &self.db {
             Db::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Unit::Sqlite),
             Db::Postgres(pool) => pool.begin().await.map(Unit::Postgres),
         };
         let unit = unit.map_err(|source| StoreError::Database { step: "begin a transaction", source })?;
-        Ok(Tx { unit, work, trips: 1, round_trips: Arc::clone(&self.round_trips), clock: self.clock.clone() })
+        let (round_trips, clock, hook) = (Arc::clone(&self.round_trips), self.clock.clone(), self.hook.clone());
+        Ok(Tx { unit, work, trips: 1, round_trips, clock, hook })
     }
 
     /// Reads without a transaction.
@@ -120,6 +127,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn read<R: Row>(&self, statement: Statement) -> Result<Vec<R>, StoreError> {
+        ask(self.hook.as_ref(), "read", Step::Read).await?;
         let step = statement.text();
         let rows = match &self.db {
             Db::Sqlite { read, .. } => {
@@ -198,6 +206,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn all<R: Row>(&mut self, statement: Statement) -> Result<Vec<R>, StoreError> {
+        ask(self.hook.as_ref(), self.work, Step::Statement).await?;
         self.trips += 1;
         let step = statement.text();
         let rows = match &mut self.unit {
@@ -230,6 +239,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        ask(self.hook.as_ref(), self.work, Step::Statement).await?;
         self.trips += 1;
         let step = statement.text();
         let done = match &mut self.unit {
@@ -275,11 +285,13 @@ impl Tx {
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.trips += 1;
         count(&self.round_trips, self.work, self.trips);
+        ask(self.hook.as_ref(), self.work, Step::Commit).await?;
         let done = match self.unit {
             Unit::Sqlite(tx) => tx.commit().await,
             Unit::Postgres(tx) => tx.commit().await,
         };
-        done.map_err(|source| StoreError::Database { step: "commit", source })
+        done.map_err(|source| StoreError::Database { step: "commit", source })?;
+        ask(self.hook.as_ref(), self.work, Step::Committed).await
     }
 }
 

@@ -40,7 +40,8 @@ row! {
         braked_at: Option<Instant>,
         /// The process that has this node's name.
         process: Option<String>,
-        /// Attempts that are unknown although a whole look-up has shown no payment of them.
+        /// Attempts whose answer was lost, and of which a whole look-up has shown no payment. What a dead daemon left behind says
+        /// nothing of the gateway.
         not_found: i64,
     }
 }
@@ -59,7 +60,7 @@ impl Tx {
             Statement::new(
                 "SELECT i.continuity_from, i.acknowledged_until, i.strangers_left, i.held_at, i.braked_at, \
                  (SELECT n.process FROM nodes n WHERE n.name = $1) AS process, \
-                 (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0) AS not_found \
+                 (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1) AS not_found \
                  FROM installation i WHERE i.id = 1 {share i}",
             )
             .bind(node),

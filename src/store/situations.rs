@@ -37,6 +37,8 @@ row! {
         unknown_since: Option<Instant>,
         /// Whether a 5xx hid the outcome.
         server_error: i64,
+        /// Whether it is unknown because an answer was lost.
+        answer_lost: i64,
         /// From when the gateway did not know its payment.
         missing_since: Option<Instant>,
         /// When the intent was committed.
@@ -103,7 +105,7 @@ impl Tx {
 }
 
 const SITUATIONS: &str = "SELECT a.id AS attempt_id, a.n, a.kind, a.state AS attempt_state, a.lease_epoch, a.payment_id, a.next_at, \
-     a.sends, a.looks, a.late_looks, a.first_sent_at, a.last_sent_at, a.unknown_since, a.server_error, a.missing_since, a.created_at, \
+     a.sends, a.looks, a.late_looks, a.first_sent_at, a.last_sent_at, a.unknown_since, a.server_error, a.answer_lost, a.missing_since, a.created_at, \
      c.id AS charge_id, c.public_id AS charge_public_id, c.period_index, c.reference, c.due_at, c.amount_minor, c.currency, \
      c.state AS charge_state, c.reason, c.paid_at, c.paid_by, p.dunning, \
      (SELECT g.zone FROM segments g WHERE g.subscription_id = s.id AND g.first_index <= CASE WHEN c.period_index < 0 THEN 0 \

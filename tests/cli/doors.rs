@@ -26,6 +26,7 @@ const COMMANDS: &[&[&str]] = &[
     &["resume-collecting"],
     &["sandbox"],
     &["demo"],
+    &["simulate"],
 ];
 
 #[test]

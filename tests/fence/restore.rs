@@ -6,19 +6,21 @@ use dues::engine::beat::Beat;
 use crate::support::world::{BOTH, On, World, at};
 
 /// A world with a daily subscription, its mark in a file of its own.
-async fn daily(on: On) -> (World, tempfile::TempDir) {
+async fn daily(on: On, gap: &str) -> (World, tempfile::TempDir) {
     let outside = tempfile::tempdir().unwrap();
     let mark = outside.path().join("sends").display().to_string();
-    let world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", &mark)]).await;
+    let flags = [("installation.high_water_file", &*mark), ("protocol.gap", gap)];
+    let world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
     world.engine.take_name(false).await.unwrap();
     world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
     (world, outside)
 }
 
-/// Goes through time as a daemon does that comes round.
+/// Goes through time as a daemon does that comes round often enough to leave no gap.
 async fn live_until(world: &mut World, until: &str) {
     while world.clock.now() < at(until) {
-        let step = (world.clock.now() + TimeDelta::minutes(5)).min(at(until));
+        let step = TimeDelta::from_std(world.settings.protocol.gap / 2).unwrap();
+        let step = (world.clock.now() + step).min(at(until));
         world.run_until(&step.to_rfc3339()).await;
         world.engine.beat().await.unwrap();
     }
@@ -52,7 +54,7 @@ async fn a_backup_of_three_days_ago_holds_until_it_is_acknowledged_and_charges_n
     for on in BOTH {
         for file_restored_too in [false, true] {
             let story = format!("{on:?}, file restored too: {file_restored_too}");
-            let (mut world, outside) = daily(on).await;
+            let (mut world, outside) = daily(on, "2h").await;
             live_until(&mut world, "2026-01-16T12:00:00Z").await;
             let (mut world, backup) = world.backed_up().await;
             let mark = std::fs::read(outside.path().join("sends")).unwrap();
@@ -86,17 +88,17 @@ async fn a_backup_of_three_days_ago_holds_until_it_is_acknowledged_and_charges_n
 #[tokio::test]
 async fn a_fail_over_that_lost_minutes_adopts_what_it_forgot_and_goes_on() {
     for on in BOTH {
-        let (mut world, _outside) = daily(on).await;
+        let (mut world, _outside) = daily(on, "10m").await;
         live_until(&mut world, "2026-01-16T01:58:00Z").await;
         let (mut world, backup) = world.backed_up().await;
         live_until(&mut world, "2026-01-16T02:03:00Z").await;
         assert_eq!(world.sandbox.books().payments.len(), 2, "{on:?}");
         let mut world = world.restarted(Some(&backup)).await;
         world.engine.take_name(false).await.unwrap();
-        live_until(&mut world, "2026-01-17T12:00:00Z").await;
+        live_until(&mut world, "2026-01-16T12:00:00Z").await;
         assert_eq!(reasons(&world).await, ["rewound"], "{on:?}");
         assert_eq!(beat(&world).await.held, None, "{on:?}");
-        assert_whole(&world, 3, &format!("{on:?}")).await;
+        assert_whole(&world, 2, &format!("{on:?}")).await;
     }
 }
 
@@ -105,7 +107,7 @@ async fn after_a_gap_what_is_due_is_looked_up_before_it_is_sent_and_otherwise_is
     for on in BOTH {
         for (stopped_minutes, asked, wanted) in [(5, false, &[][..]), (11, false, &["gap"]), (5, true, &["asked"])] {
             let story = format!("{on:?} {stopped_minutes} {asked}");
-            let (mut world, _outside) = daily(on).await;
+            let (mut world, _outside) = daily(on, "10m").await;
             live_until(&mut world, "2026-01-16T01:58:00Z").await;
             let world = world.restarted(None).await;
             world.clock.advance_to(at("2026-01-16T01:58:00Z") + TimeDelta::minutes(stopped_minutes));
@@ -124,7 +126,7 @@ async fn after_a_gap_what_is_due_is_looked_up_before_it_is_sent_and_otherwise_is
 #[tokio::test]
 async fn a_mark_of_other_books_holds_before_anything_is_sent() {
     for on in BOTH {
-        let (mut world, outside) = daily(on).await;
+        let (mut world, outside) = daily(on, "10m").await;
         std::fs::write(outside.path().join("sends"), "another-ledger node 5\n").unwrap();
         live_until(&mut world, "2026-01-16T12:00:00Z").await;
         assert_eq!(beat(&world).await.held.as_deref(), Some("other_ledger"), "{on:?}");
@@ -135,7 +137,7 @@ async fn a_mark_of_other_books_holds_before_anything_is_sent() {
 #[tokio::test]
 async fn a_mark_that_cannot_be_kept_lets_nothing_go_out() {
     for on in BOTH {
-        let (mut world, outside) = daily(on).await;
+        let (mut world, outside) = daily(on, "10m").await;
         let place = outside.path().join("sends");
         let _not_there_yet = std::fs::remove_file(&place);
         std::fs::create_dir(&place).unwrap();

@@ -176,6 +176,7 @@ impl Ledger {
             last_sent_at: sent.then_some(self.now),
             unknown_since: None,
             server_error: false,
+            answer_lost: false,
             missing_since: None,
             settled_at: (!state.is_live()).then_some(self.now),
         }

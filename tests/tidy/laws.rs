@@ -17,7 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gateway", &["clock", "chance", "domain", "config"]),
     ("engine", &["clock", "chance", "domain", "config", "store", "gateway"]),
     ("sandbox", &["clock", "chance", "domain", "gateway::transport"]),
-    ("interfaces", &["clock", "chance", "domain", "config", "store", "gateway", "engine", "sandbox"]),
+    ("simulation", &["clock", "chance", "domain", "config", "store", "gateway", "engine", "sandbox"]),
+    ("interfaces", &["clock", "chance", "domain", "config", "store", "gateway", "engine", "sandbox", "simulation"]),
 ];
 
 /// Crates that are let in at one place only: the crate, the places, the reason.

@@ -93,6 +93,7 @@ pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Resu
         attempt.last_sent_at = Some(now);
         attempt.unknown_since = None;
         attempt.server_error = false;
+        attempt.answer_lost = false;
         // If this process dies, whoever comes after the lease looks it up.
         attempt.next_at = Some(lease_until);
     }

@@ -30,6 +30,7 @@ pub(super) fn lose(
 ) -> Result<(), IllegalEvent> {
     if let Some(attempt) = desk.attempt_mut(id) {
         attempt.server_error |= server_error;
+        attempt.answer_lost = true;
     }
     still_unknown(desk, context, id, why)
 }

@@ -102,6 +102,7 @@ impl Args {
         let store = books_to_enter(&settings, &clock).await?;
         let transport = Arc::new(Http::new(&settings.gateway)?);
         let engine = open::engine(&settings, store, transport, &secret_key, Chance::from_system(), false).await?;
+        let engine = engine.of_a_command();
         let mut stop = Stop::listen()?;
         let begun = if self.resume { self.resumed(&engine).await? } else { self.begin(&engine).await? };
         let mut followed = Followed::new(&engine, &begun, ground.json);

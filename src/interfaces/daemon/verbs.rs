@@ -156,7 +156,7 @@ impl Verb for CollectVerb {
         if self.0.flights().is_empty() {
             std::future::pending().await
         }
-        self.0.flights().gather(self.1, self.2).await;
+        let _any = self.0.flights().gather(self.1, self.2).await;
     }
     fn is_busy(&mut self) -> bool {
         !self.0.flights().is_empty()
@@ -185,7 +185,7 @@ impl Verb for ReconcileVerb {
         if self.0.flights().is_empty() {
             std::future::pending().await
         }
-        self.0.flights().gather(self.1, self.2).await;
+        let _any = self.0.flights().gather(self.1, self.2).await;
     }
     fn is_busy(&mut self) -> bool {
         !self.0.flights().is_empty()

@@ -108,7 +108,7 @@ impl Store {
                 Db::Postgres(pool)
             }
         };
-        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()) })
+        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
     }
 
     /// The same for who only reads: a SQLite file that does not exist is not created.
