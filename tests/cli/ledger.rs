@@ -186,6 +186,8 @@ async fn a_restored_backup_is_held_and_nobody_is_charged_twice_once_it_is_acknow
     let theirs = world.sandbox.books();
     assert_eq!(theirs.captured_minor("HKD"), captured + 12_800, "the next period is charged as ever");
     assert!(theirs.captures_by_reference().values().all(|captures| *captures == 1));
+    let said = shop.dues(&["verify", "--set", &flag]);
+    assert_eq!((said.code, said.out.as_str()), (0, "29 rules, nothing broken\n"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
