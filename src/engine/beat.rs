@@ -183,8 +183,8 @@ impl Engine {
             None => {
                 self.steady.trust(now, boot);
                 if held_for_it && self.steady.is_told() {
-                    tx.acknowledge_fences(&self.node, "the clock goes on as it should again", now).await?;
-                    (fence.held_at, fence.held_reason) = (None, None);
+                    tx.acknowledge_clock(&self.node, now).await?;
+                    *fence = tx.fence().await?;
                 }
                 self.steady.tell(false);
             }

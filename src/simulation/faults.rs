@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A kind of fault. Rates are spelled out in [`Kind::rate`].
+/// A kind of fault. How often it strikes is spelled out below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the words say it")]
 pub enum Kind {

@@ -244,6 +244,39 @@ impl Tx {
     }
 }
 
+impl Tx {
+    /// The clock goes on as it should again: fences that were raised for it alone are over. Whether anything else still holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn acknowledge_clock(&mut self, node: &str, now: Instant) -> Result<bool, StoreError> {
+        const WHY: &str = "the clock goes on as it should again";
+        self.run(
+            Statement::new(
+                "UPDATE fences SET acknowledged_at = $1, acknowledged_by = $2, acknowledged_reason = $3 \
+                 WHERE holds = 1 AND acknowledged_at IS NULL AND reason = 'clock'",
+            )
+            .bind(now)
+            .bind(node)
+            .bind(WHY),
+        )
+        .await?;
+        let others: Vec<ReasonRow> = self
+            .all(Statement::new(
+                "SELECT reason FROM fences WHERE holds = 1 AND acknowledged_at IS NULL ORDER BY id LIMIT 1",
+            ))
+            .await?;
+        let Some(other) = others.into_iter().next() else {
+            self.acknowledge_fences(node, WHY, now).await?;
+            return Ok(false);
+        };
+        self.run(Statement::new("UPDATE installation SET held_reason = $1 WHERE id = 1").bind(other.reason)).await?;
+        Ok(true)
+    }
+}
+
+row! { ReasonRow { reason: String } }
+
 impl Store {
     /// The fence as it stands.
     ///

@@ -78,6 +78,18 @@ async fn a_fence_that_holds_is_seen_by_every_send_until_it_is_acknowledged() {
         assert_eq!(tx.standing("one").await.unwrap().held_at, None, "{on:?}");
         tx.commit().await.unwrap();
         assert_eq!(ledger.store.fence_state().await.unwrap().continuity_from, Some(now + minutes(1)), "{on:?}");
+        let mut tx = ledger.begin().await;
+        let clock = NewFence { reason: "clock", detail: "it jumped".to_owned(), lost_sends: 0, holds: true };
+        tx.raise_fence(&clock, "one", now + minutes(4)).await.unwrap();
+        let rewound = NewFence { holds: true, ..notice.clone() };
+        tx.raise_fence(&rewound, "one", now + minutes(5)).await.unwrap();
+        assert!(tx.acknowledge_clock("one", now + minutes(6)).await.unwrap(), "{on:?}: an old backup still holds");
+        assert_eq!(tx.fence().await.unwrap().held_reason.as_deref(), Some("rewound"), "{on:?}");
+        tx.acknowledge_fences("operator", "read it", now + minutes(7)).await.unwrap();
+        tx.raise_fence(&clock, "one", now + minutes(8)).await.unwrap();
+        assert!(!tx.acknowledge_clock("one", now + minutes(9)).await.unwrap(), "{on:?}");
+        assert_eq!(tx.fence().await.unwrap().held_at, None, "{on:?}");
+        drop(tx);
         let fences = ledger.store.fences(10).await.unwrap();
         assert_eq!(fences.iter().map(|it| it.acknowledged_at.is_some()).collect::<Vec<_>>(), [true, false], "{on:?}");
         assert_eq!(ledger.store.adopted_since(now).await.unwrap(), [], "{on:?}");
@@ -138,5 +150,18 @@ async fn an_audit_comes_back_until_it_is_noted() {
         let done = Audited { charge_id: rows[0].id, audit_at: None };
         tx.note_audits(&[done]).await.unwrap();
         assert_eq!(tx.charges_to_audit(ledger.now + minutes(99), ledger.now, 9).await.unwrap(), [], "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn how_everything_stands_is_told_a_charge_a_row() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        ledger.due("A", ledger.now).await;
+        let rows = ledger.store.standings().await.unwrap();
+        assert_eq!((rows.len(), rows[0].live, rows[0].unsettled), (1, 1, 0), "{on:?}");
+        let _what_the_ledger_wrote = ledger.store.transitions().await.unwrap();
+        assert_eq!(ledger.store.attempts_past_their_key().await.unwrap(), 0, "{on:?}");
+        assert!(ledger.store.next_of_each().await.unwrap().send_at.is_some(), "{on:?}");
     }
 }
