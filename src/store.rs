@@ -72,6 +72,17 @@ pub enum StoreError {
         /// The table.
         table: &'static str,
     },
+    /// The database was failed over or restored, and no daemon has come round since: what it forgot may have been sent.
+    #[error(
+        "the database went from timeline {was} to {is}, by a fail-over or a restore: nothing is sent until a daemon has come round, \
+         which takes some seconds while `dues run` runs"
+    )]
+    OtherTimeline {
+        /// When a daemon came round last.
+        was: String,
+        /// Now.
+        is: String,
+    },
     /// A row holds what no version of dues writes.
     #[error(
         "{table} row {row}: {column} holds {value:?}, which {why}; run `dues verify` and restore the row from a backup"
@@ -139,7 +150,10 @@ impl StoreError {
             )
         };
         match self {
-            StoreError::Database { .. } | StoreError::Unopened { .. } | StoreError::Moved { .. } => true,
+            StoreError::Database { .. }
+            | StoreError::Unopened { .. }
+            | StoreError::Moved { .. }
+            | StoreError::OtherTimeline { .. } => true,
             StoreError::Migrate(error) => match &**error {
                 sqlx::migrate::MigrateError::Execute(error)
                 | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => away(error),

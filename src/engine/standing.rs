@@ -107,9 +107,15 @@ impl Engine {
     /// Whether anything may be sent now. Until `tx` ends no daemon can raise the fence.
     ///
     /// # Errors
-    /// [`StoreError::Moved`] where another process has this daemon's name.
+    /// [`StoreError::Moved`] where another process has this daemon's name; [`StoreError::OtherTimeline`] after a fail-over, until a
+    /// daemon has come round and raised the fence.
     pub(super) async fn standing(&self, tx: &mut Tx, now: Instant) -> Result<Standing, StoreError> {
         let row = tx.standing(&self.node).await?;
+        if let (Some(was), Some(is)) = (row.timeline, row.timeline_now)
+            && was != is
+        {
+            return Err(StoreError::OtherTimeline { was, is });
+        }
         match row.process.as_deref() {
             None => tx.register_node(&self.node, &self.process, now).await?,
             Some(process) if *process == *self.process => {}

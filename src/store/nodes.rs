@@ -43,8 +43,28 @@ row! {
         /// Attempts whose answer was lost, and of which a whole look-up has shown no payment. What a dead daemon left behind says
         /// nothing of the gateway.
         not_found: i64,
+        /// PostgreSQL's timeline when a daemon came round last.
+        timeline: Option<String>,
+        /// PostgreSQL's timeline now; none on SQLite.
+        timeline_now: Option<String>,
     }
 }
+
+/// What is read of the installation in every transaction that sends. SQLite has no timeline.
+macro_rules! standing {
+    ($timeline_now:literal) => {
+        concat!(
+            "SELECT i.continuity_from, i.acknowledged_until, i.strangers_left, i.held_at, i.braked_at, ",
+            "(SELECT n.process FROM nodes n WHERE n.name = $1) AS process, ",
+            "(SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1) AS not_found, ",
+            "i.timeline, ",
+            $timeline_now,
+            " AS timeline_now FROM installation i WHERE i.id = 1 {share i}"
+        )
+    };
+}
+const STANDING_SQLITE: &str = standing!("NULL");
+const STANDING_POSTGRES: &str = standing!("substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)");
 
 row! { CountRow { count: i64 } }
 row! { SendsRow { sends: i64 } }
@@ -56,16 +76,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Database`], also where the installation is not pinned yet.
     pub async fn standing(&mut self, node: &str) -> Result<StandingRow, StoreError> {
-        self.one(
-            Statement::new(
-                "SELECT i.continuity_from, i.acknowledged_until, i.strangers_left, i.held_at, i.braked_at, \
-                 (SELECT n.process FROM nodes n WHERE n.name = $1) AS process, \
-                 (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1) AS not_found \
-                 FROM installation i WHERE i.id = 1 {share i}",
-            )
-            .bind(node),
-        )
-        .await
+        let text = if self.is_postgres() { STANDING_POSTGRES } else { STANDING_SQLITE };
+        self.one(Statement::new(text).bind(node)).await
     }
 
     /// The daemon of this name, held until this unit of work ends.

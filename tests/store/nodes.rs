@@ -70,6 +70,8 @@ async fn a_fence_that_holds_is_seen_by_every_send_until_it_is_acknowledged() {
         tx.beat_installation(Some("00000001"), now + minutes(2)).await.unwrap();
         let standing = tx.standing("one").await.unwrap();
         assert_eq!(standing.continuity_from, Some(now + minutes(1)), "{on:?}");
+        assert_eq!(standing.timeline.as_deref(), Some("00000001"), "{on:?}");
+        assert_eq!(standing.timeline_now, tx.timeline().await.unwrap(), "{on:?}");
         assert_eq!((standing.held_at, standing.strangers_left), (Some(now + minutes(1)), 0), "{on:?}");
         let fence = tx.fence().await.unwrap();
         assert_eq!((fence.heartbeat_at, fence.timeline.as_deref()), (now + minutes(2), Some("00000001")), "{on:?}");
