@@ -54,22 +54,46 @@ impl Cluster {
 
     /// A cluster for a test that stops it.
     pub fn start_own() -> Cluster {
+        let cluster = Cluster::lay_out();
+        cluster
+            .run("initdb", &["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        cluster.configure(SETTINGS);
+        cluster.start();
+        cluster
+    }
+
+    /// A standby that follows this cluster, in a directory of its own.
+    pub fn start_standby(&self) -> Cluster {
+        let standby = Cluster::lay_out();
+        let host = self.directory.display().to_string();
+        let copied = ["-h", &host, "-p", PORT, "-U", "postgres", "-D", "data", "-R", "-c", "fast", "--no-sync"];
+        standby.run("pg_basebackup", &copied);
+        standby.configure("");
+        standby.start();
+        standby
+    }
+
+    /// An empty directory, and the guard that removes it.
+    fn lay_out() -> Cluster {
         let programs = find_programs();
         let directory = new_directory();
         let guard = start_guard(directory.path(), &programs);
         // From here on the guard removes it.
-        let directory = directory.keep();
-        let cluster = Cluster { directory, programs, guard, databases: AtomicU32::new(0) };
-        cluster
-            .run("initdb", &["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
-        let sockets = format!("unix_socket_directories = '{}'\n", cluster.directory.display());
+        Cluster { directory: directory.keep(), programs, guard, databases: AtomicU32::new(0) }
+    }
+
+    /// Writes settings behind those that are there, and where its socket is. The last one of a name counts.
+    fn configure(&self, settings: &str) {
+        let sockets = format!("unix_socket_directories = '{}'\n", self.directory.display());
+        self.append("postgresql.conf", &(settings.to_owned() + &sockets));
+    }
+
+    fn append(&self, file: &str, settings: &str) {
         OpenOptions::new()
             .append(true)
-            .open(cluster.directory.join("data/postgresql.conf"))
-            .and_then(|mut file| file.write_all((SETTINGS.to_owned() + &sockets).as_bytes()))
-            .expect("initdb has written the configuration file");
-        cluster.start();
-        cluster
+            .open(self.directory.join("data").join(file))
+            .and_then(|mut file| file.write_all(settings.as_bytes()))
+            .expect("a cluster has its configuration files");
     }
 
     /// Makes an empty database and gives its URL.
@@ -102,8 +126,40 @@ impl Cluster {
 
     /// Ends it as a crash would and starts it again; it recovers from its log.
     pub fn restart_immediate(&self) {
-        self.run("pg_ctl", &["-D", "data", "-w", "-m", "immediate", "stop"]);
+        self.crash();
         self.start();
+    }
+
+    /// Ends it as a crash would.
+    pub fn crash(&self) {
+        self.run("pg_ctl", &["-D", "data", "-w", "-m", "immediate", "stop"]);
+    }
+
+    /// From now on a commit is answered when the standby has it on its disk.
+    pub fn wait_for_standby(&self) {
+        self.configure("synchronous_standby_names = '*'\n");
+        self.run("pg_ctl", &["-D", "data", "reload"]);
+        let host = self.directory.display().to_string();
+        let query = "SELECT COUNT(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        for _ in 0..1200 {
+            if self.run("psql", &["-h", &host, "-p", PORT, "-U", "postgres", "-Atc", query]).trim() == "1" {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(25));
+        }
+        panic!("the standby does not follow within 30 s");
+    }
+
+    /// Makes a standby follow no longer: what is committed from now on, it never hears of.
+    pub fn cut_off(&self) {
+        // What pg_basebackup wrote of the primary stands in the file that counts before the other.
+        self.append("postgresql.auto.conf", "primary_conninfo = 'host=/nowhere'\n");
+        self.run("pg_ctl", &["-D", "data", "reload"]);
+    }
+
+    /// Makes a standby a primary.
+    pub fn promote(&self) {
+        self.run("pg_ctl", &["-D", "data", "-w", "promote"]);
     }
 
     /// Where it lives, for a test that looks whether it is gone.
@@ -111,7 +167,8 @@ impl Cluster {
         &self.directory
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) {
+    /// Runs one of the server's programs in the cluster's directory, and gives what it printed.
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
         let output = as_owner(&self.programs.join(program))
             .args(arguments)
             .current_dir(&self.directory)
@@ -123,6 +180,7 @@ impl Cluster {
             let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
             panic!("{program} {arguments:?} failed, {}:\n{said}\nthe server's log:\n{log}", output.status);
         }
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 
