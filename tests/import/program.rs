@@ -61,7 +61,8 @@ async fn a_dry_run_leaves_the_books_and_the_directory_as_they_are() {
         let missing = "reference is missing; plan is missing; source_id is missing; anchor_on is missing";
         let wanted = json!({
             "dry_run": true, "read": 2, "entered": 1, "already_there": 0, "rejected_count": 1,
-            "rejected": [{"line": 2, "reason": missing}], "rejects_file": null, "held": 0, "not_looked_up": 0,
+            "rejected": [{"line": 2, "reason": missing}], "rejects_file": null, "held": 0, "beyond_plan": 0,
+            "not_looked_up": 0,
             "due_now": [{"currency": "HKD", "charges": 1, "amount_minor": 12_800, "amount": "128.00"}],
         });
         assert_eq!(told, wanted, "{on:?}");
