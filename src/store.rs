@@ -83,6 +83,17 @@ pub enum StoreError {
         /// Now.
         is: String,
     },
+    /// The books know fewer sends than this very process has made: they were set back in time while it ran.
+    #[error(
+        "the books know {known} sends of this daemon, which has made {written}: they were set back in time; nothing is sent until it \
+         has come round, which takes some seconds"
+    )]
+    Rewound {
+        /// What the books know.
+        known: i64,
+        /// What the process knows.
+        written: i64,
+    },
     /// A row holds what no version of dues writes.
     #[error(
         "{table} row {row}: {column} holds {value:?}, which {why}; run `dues verify` and restore the row from a backup"
@@ -153,7 +164,8 @@ impl StoreError {
             StoreError::Database { .. }
             | StoreError::Unopened { .. }
             | StoreError::Moved { .. }
-            | StoreError::OtherTimeline { .. } => true,
+            | StoreError::OtherTimeline { .. }
+            | StoreError::Rewound { .. } => true,
             StoreError::Migrate(error) => match &**error {
                 sqlx::migrate::MigrateError::Execute(error)
                 | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => away(error),

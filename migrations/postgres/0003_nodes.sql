@@ -53,4 +53,4 @@ ALTER TABLE charges ADD COLUMN audit_at TIMESTAMPTZ; -- when its reference is lo
 ALTER TABLE charges ADD COLUMN audits BIGINT NOT NULL DEFAULT 0 CHECK (audits >= 0); -- how often it was
 CREATE INDEX charges_to_audit ON charges (audit_at, id) WHERE audit_at IS NOT NULL;
 ALTER TABLE attempts ADD COLUMN answer_lost BIGINT NOT NULL DEFAULT 0 CHECK (answer_lost IN (0, 1)); -- 1: it is unknown because an answer was lost, not because its daemon was
-CREATE INDEX attempts_not_found ON attempts (id) WHERE state = 'unknown' AND looks > 0 AND answer_lost = 1;
+CREATE INDEX attempts_not_found ON attempts (id) WHERE state = 'unknown' AND looks > 0 AND answer_lost = 1 AND late_looks = 0;

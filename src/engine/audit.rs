@@ -104,13 +104,14 @@ impl Audit {
         let sends = engine.gate.ask(Kind::Write, 0, engine.clock.now());
         engine.settle(&seen, sends).await?;
         // The next age is written after what was found, so that a crash in between looks once more.
-        let ages = &engine.rules.audit.ages;
+        let (ages, now) = (&engine.rules.audit.ages, engine.clock.now());
         let done: Vec<Audited> = landed
             .iter()
             .filter(|(_, seen)| seen.seen.concludes())
             .map(|(row, _)| {
-                let next = usize::try_from(row.audits + 1).ok().and_then(|place| ages.get(place));
-                Audited { charge_id: row.id, audit_at: next.map(|age| row.opened_at + delta(*age)) }
+                // A fence may have brought this one forward: what is next goes by age, not by how many there were.
+                let next = ages.iter().map(|age| row.opened_at + delta(*age)).find(|at| *at > now);
+                Audited { charge_id: row.id, audit_at: next }
             })
             .collect();
         let work = async {

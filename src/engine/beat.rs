@@ -7,6 +7,7 @@ use crate::clock::Instant;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
 use crate::engine::fence::{Known, judge};
+use crate::engine::high_water::Mark;
 use crate::engine::process::{is_alive, is_of_this_machine};
 use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError};
@@ -69,13 +70,14 @@ impl Engine {
             let known = Known {
                 now,
                 heartbeat_at: (!first || node.is_some()).then_some(fence.heartbeat_at),
+                own_heartbeat_at: node.as_ref().map(|node| node.heartbeat_at),
                 timelines: (fence.timeline.clone(), tx.timeline().await?),
                 sends: node.as_ref().map(|node| node.sends),
-                mark,
+                mark: self.own(&mut tx, mark).await?,
                 gap: delta(self.rules.protocol.gap),
                 asked,
             };
-            let raised = self.look_back(&mut tx, &known).await?;
+            let raised = self.look_back(&mut tx, &known, &fence).await?;
             self.plan_days(&mut tx, now).await?;
             tx.commit().await?;
             let mut sends = node.map_or(0, |node| node.sends);
@@ -102,20 +104,23 @@ impl Engine {
             let mut tx = self.store.begin("beat").await?;
             let now = tx.now().await?;
             let mut fence = tx.fence().await?;
-            let Some(node) = tx.node(&self.node).await? else {
-                return Err(StoreError::Moved { table: "nodes" });
-            };
+            let node = tx.node(&self.node).await?;
+            if node.is_none() {
+                // The books were set back, under this very process, to before it registered.
+                tx.register_node(&self.node, &self.process, now).await?;
+            }
             tx.beat_node(&self.node, &self.process, condition.as_deref(), now).await?;
             let known = Known {
                 now,
                 heartbeat_at: Some(fence.heartbeat_at),
+                own_heartbeat_at: node.as_ref().map(|node| node.heartbeat_at),
                 timelines: (fence.timeline.clone(), tx.timeline().await?),
-                sends: Some(node.sends),
-                mark,
+                sends: node.as_ref().map(|node| node.sends),
+                mark: self.own(&mut tx, mark).await?,
                 gap: delta(self.rules.protocol.gap),
                 asked: false,
             };
-            let mut raised = self.look_back(&mut tx, &known).await?;
+            let mut raised = self.look_back(&mut tx, &known, &fence).await?;
             self.watch_clock(&mut tx, &mut fence, &mut raised, now).await?;
             self.plan_days(&mut tx, now).await?;
             let living = tx.living_nodes(now - ALIVE_WITHIN).await?;
@@ -126,10 +131,13 @@ impl Engine {
             if let Some(raised) = &raised {
                 say(raised);
             }
-            Ok(Beat { living, held: fence.held_reason, braked: fence.braked_reason, raised })
+            let sends = node.map_or(0, |node| node.sends) + raised.as_ref().map_or(0, |raised| raised.lost_sends);
+            Ok((Beat { living, held: fence.held_reason, braked: fence.braked_reason, raised }, sends))
         };
         match work.await {
-            Ok(beat) => {
+            Ok((beat, sends)) => {
+                // A file that is gone, or could not be written before, is made anew.
+                self.high_water.keep(sends, beat.held.is_none())?;
                 self.gate.share_among(beat.living);
                 Ok(beat)
             }
@@ -138,9 +146,24 @@ impl Engine {
         }
     }
 
+    /// A mark of the same books that another daemon wrote, as after a change of the host's name, is held against what the books know of
+    /// that daemon.
+    async fn own(&self, tx: &mut Tx, mark: Mark) -> Result<Mark, StoreError> {
+        let Mark::OfAnother { node, sends } = mark else { return Ok(mark) };
+        let known = tx.node(&node).await?.map_or(0, |node| node.sends);
+        let mine = tx.node(&self.node).await?.map_or(0, |node| node.sends);
+        Ok(if sends > known { Mark::Sends(mine + sends - known) } else { Mark::NoPlace })
+    }
+
     /// Judges the books, writes down what follows, and notes that this daemon came round.
-    async fn look_back(&self, tx: &mut Tx, known: &Known) -> Result<Option<NewFence>, StoreError> {
-        let raised = judge(known);
+    async fn look_back(
+        &self,
+        tx: &mut Tx,
+        known: &Known,
+        stands: &FenceStateRow,
+    ) -> Result<Option<NewFence>, StoreError> {
+        // What holds already for the same reason is not raised again at every round.
+        let raised = judge(known).filter(|fence| !fence.holds || stands.held_reason.as_deref() != Some(fence.reason));
         if let Some(fence) = &raised {
             self.raise(tx, fence, known.now).await?;
             // From now on the books know what was lost, so that it is told once.
@@ -200,6 +223,8 @@ impl Engine {
                 self.raise(tx, &fence, now).await?;
                 *raised = Some(fence);
             }
+            // Another daemon has told of it: its acknowledgement is for this one as well.
+            Some(_) if held_for_it => self.steady.tell(true),
             Some(_) => {}
         }
         Ok(())

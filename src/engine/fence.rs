@@ -17,6 +17,8 @@ pub(super) struct Known {
     pub now: Instant,
     /// When a daemon last came round; none where none ever did.
     pub heartbeat_at: Option<Instant>,
+    /// When this daemon last came round, as the books know; none where they do not know it.
+    pub own_heartbeat_at: Option<Instant>,
     /// PostgreSQL's timeline then, and now.
     pub timelines: (Option<String>, Option<String>),
     /// Sends of this daemon that the books know; none where it is new.
@@ -41,7 +43,9 @@ pub(super) fn judge(known: &Known) -> Option<NewFence> {
         && outside > known.sends.unwrap_or(0)
     {
         let lost = outside - known.sends.unwrap_or(0);
-        // Within the gap it is what a fail-over loses; longer ago cancellations, refunds and prices are gone as well.
+        // Within the gap it is what a fail-over loses; longer ago cancellations, refunds and prices are gone as well. Another daemon may
+        // have come round in these books since, so what counts is when this one did.
+        let asleep = known.own_heartbeat_at.map(|at| known.now - at);
         let long_ago = asleep.is_none_or(|it| it > known.gap || it < -AHEAD_AT_MOST);
         let asleep = asleep.map_or("an unknown time".to_owned(), in_words);
         let detail = format!("the books know {lost} sends fewer than the file outside them, and are {asleep} old");
@@ -89,6 +93,7 @@ mod tests {
         Known {
             now,
             heartbeat_at: Some(now - TimeDelta::seconds(5)),
+            own_heartbeat_at: Some(now - TimeDelta::seconds(5)),
             timelines: (None, None),
             sends: Some(10),
             mark: Mark::Sends(10),
@@ -123,9 +128,9 @@ mod tests {
             (Known { asked: true, ..known() }, ("asked", 0, false)),
             (Known { mark: Mark::Missing, ..known() }, ("no_file", 0, false)),
             (Known { mark: Mark::Sends(14), ..known() }, ("rewound", 4, false)),
-            (Known { mark: Mark::Sends(14), heartbeat_at: ago(3 * 1440), ..known() }, ("rewound", 4, true)),
-            (Known { mark: Mark::Sends(14), heartbeat_at: ago(-3), ..known() }, ("rewound", 4, true)),
-            (Known { mark: Mark::Sends(14), sends: None, heartbeat_at: None, ..known() }, ("rewound", 14, true)),
+            (Known { mark: Mark::Sends(14), own_heartbeat_at: ago(3 * 1440), ..known() }, ("rewound", 4, true)),
+            (Known { mark: Mark::Sends(14), own_heartbeat_at: ago(-3), ..known() }, ("rewound", 4, true)),
+            (Known { mark: Mark::Sends(14), sends: None, own_heartbeat_at: None, ..known() }, ("rewound", 14, true)),
             (Known { mark: Mark::Foreign("other".to_owned()), ..known() }, ("other_ledger", 0, true)),
         ] {
             assert_eq!(raised(&known), Some(wanted), "{known:?}");

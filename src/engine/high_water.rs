@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::ExposeSecret;
@@ -25,6 +26,8 @@ pub struct HighWater {
     node: String,
     /// What was written last.
     written: Arc<Mutex<i64>>,
+    /// Whether the last could not be written.
+    fails: Arc<AtomicBool>,
 }
 
 /// What the file says.
@@ -34,6 +37,13 @@ pub enum Mark {
     NoPlace,
     /// It was never written here, or is gone.
     Missing,
+    /// It belongs to these books, and another daemon wrote it.
+    OfAnother {
+        /// Which.
+        node: String,
+        /// So many sends of it.
+        sends: i64,
+    },
     /// It belongs to other books, or cannot be read as a mark.
     Foreign(String),
     /// So many sends.
@@ -57,12 +67,24 @@ impl HighWater {
             "" => own_place(settings, ledger, node),
             path => Some(PathBuf::from(path)),
         };
-        HighWater { path, ledger: ledger.to_string(), node: node.to_owned(), written: Arc::new(Mutex::new(-1)) }
+        HighWater {
+            path,
+            ledger: ledger.to_string(),
+            node: node.to_owned(),
+            written: Arc::new(Mutex::new(-1)),
+            fails: Arc::default(),
+        }
     }
 
     /// No file: for who is no daemon.
     pub(super) fn nowhere() -> HighWater {
-        HighWater { path: None, ledger: String::new(), node: String::new(), written: Arc::default() }
+        HighWater {
+            path: None,
+            ledger: String::new(),
+            node: String::new(),
+            written: Arc::new(Mutex::new(-1)),
+            fails: Arc::default(),
+        }
     }
 
     /// Where it stands.
@@ -75,7 +97,10 @@ impl HighWater {
     /// # Errors
     /// [`HighWaterError`] where it is there and cannot be read.
     pub fn read(&self) -> Result<Mark, HighWaterError> {
-        let Some(path) = &self.path else { return Ok(Mark::NoPlace) };
+        let Some(path) = &self.path else {
+            // Without a place it is known as long as this process lives.
+            return Ok(if self.written() < 0 { Mark::NoPlace } else { Mark::Sends(self.written()) });
+        };
         let fault = |source| HighWaterError { path: path.clone(), step: "read", source };
         let mut text = String::new();
         match File::open(path) {
@@ -89,9 +114,38 @@ impl HighWater {
             (None, None, None) => Mark::Missing,
             (Some(ledger), Some(node), Some(sends)) if ledger == self.ledger && node == self.node => Mark::Sends(sends),
             (Some(ledger), _, _) if ledger != self.ledger => Mark::Foreign("it belongs to another ledger".to_owned()),
-            (_, Some(node), Some(_)) if node != self.node => Mark::Foreign("it belongs to another daemon".to_owned()),
+            (_, Some(node), Some(sends)) => Mark::OfAnother { node: node.to_owned(), sends },
             _ => Mark::Foreign("it cannot be read as a mark".to_owned()),
         })
+    }
+
+    /// What this process wrote last; below 0 where it has written nothing yet.
+    pub(super) fn written(&self) -> i64 {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the last mark could not be written.
+    pub(super) fn fails(&self) -> bool {
+        self.fails.load(Ordering::SeqCst)
+    }
+
+    /// Makes a file anew that is gone, tries again where the last mark could not be written, and, where the books are `trusted`, takes
+    /// the place of what another daemon wrote.
+    ///
+    /// # Errors
+    /// [`HighWaterError`].
+    pub(super) fn keep(&self, sends: i64, trusted: bool) -> Result<(), HighWaterError> {
+        let anew = match self.read()? {
+            Mark::Missing => true,
+            Mark::OfAnother { .. } | Mark::Foreign(_) => trusted,
+            Mark::NoPlace | Mark::Sends(_) => self.fails(),
+        };
+        if !anew {
+            return Ok(());
+        }
+        let wanted = sends.max(self.written());
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = -1;
+        self.raise_to(wanted)
     }
 
     /// Raises the mark, and returns when it is on the disk. Called after the sends were committed, and before any of them goes out.
@@ -99,11 +153,15 @@ impl HighWater {
     /// # Errors
     /// [`HighWaterError`]: nothing may be sent.
     pub fn raise_to(&self, sends: i64) -> Result<(), HighWaterError> {
-        let Some(path) = &self.path else { return Ok(()) };
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = &self.path else {
+            *written = sends.max(*written);
+            return Ok(());
+        };
         if sends <= *written {
             return Ok(());
         }
+        self.fails.store(true, Ordering::SeqCst);
         let write = || -> std::io::Result<()> {
             let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
             // One line of fixed width, written in place: it is never half of an old and half of a new one.
@@ -114,6 +172,7 @@ impl HighWater {
             file.sync_data()
         };
         write().map_err(|source| HighWaterError { path: path.clone(), step: "written", source })?;
+        self.fails.store(false, Ordering::SeqCst);
         *written = sends;
         Ok(())
     }
@@ -145,6 +204,7 @@ mod tests {
             ledger: ledger.to_owned(),
             node: node.to_owned(),
             written: Arc::new(Mutex::new(-1)),
+            fails: Arc::default(),
         }
     }
 
@@ -159,7 +219,7 @@ mod tests {
         mine.raise_to(1_234_567).unwrap();
         assert_eq!(mine.read().unwrap(), Mark::Sends(1_234_567));
         assert!(matches!(file(&directory, "other", "one").read().unwrap(), Mark::Foreign(_)));
-        assert!(matches!(file(&directory, "ledger", "two").read().unwrap(), Mark::Foreign(_)));
+        assert!(matches!(file(&directory, "ledger", "two").read().unwrap(), Mark::OfAnother { sends: 1_234_567, .. }));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 
 use std::fs::read_to_string;
 
+/// A machine that does not tell which it is.
+const UNKNOWN: &str = "unknown";
+
 /// This process.
 pub(super) fn this() -> String {
     let id = std::process::id();
@@ -11,7 +14,8 @@ pub(super) fn this() -> String {
 
 /// Whether a process is, or was, of this machine since it was started last.
 pub(super) fn is_of_this_machine(process: &str) -> bool {
-    process.split('/').next() == Some(boot().as_str())
+    let this = boot();
+    this != UNKNOWN && process.split('/').next() == Some(this.as_str())
 }
 
 /// Whether a process of this machine is alive. Its number alone does not tell, for numbers are used again.
@@ -22,9 +26,15 @@ pub(super) fn is_alive(process: &str) -> bool {
     id.is_some_and(|id| started(id).is_some_and(|ticks| Some(ticks) == when))
 }
 
+/// The machine's boot, or the machine where a hardened service may not see that; and the namespace in which processes are counted.
 fn boot() -> String {
-    let read = read_to_string("/proc/sys/kernel/random/boot_id");
-    read.map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
+    let read =
+        ["/proc/sys/kernel/random/boot_id", "/etc/machine-id"].into_iter().find_map(|path| read_to_string(path).ok());
+    let Some(id) = read.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()) else { return UNKNOWN.to_owned() };
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok();
+    let namespace: String =
+        namespace.iter().flat_map(|it| it.to_str()).flat_map(str::chars).filter(char::is_ascii_digit).collect();
+    format!("{id}.{namespace}")
 }
 
 /// When a process was started, in ticks since boot: the 22nd field of its line (proc_pid_stat(5)), counted from behind the name, which

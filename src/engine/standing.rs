@@ -116,6 +116,10 @@ impl Engine {
         {
             return Err(StoreError::OtherTimeline { was, is });
         }
+        let written = self.high_water.written();
+        if written > row.sends.unwrap_or(0) {
+            return Err(StoreError::Rewound { known: row.sends.unwrap_or(0), written });
+        }
         match row.process.as_deref() {
             None => tx.register_node(&self.node, &self.process, now).await?,
             Some(process) if *process == *self.process => {}
@@ -135,7 +139,7 @@ impl Engine {
             strangers_left: row.strangers_left,
             held: row.held_at.is_some(),
             braked: row.braked_at.is_some(),
-            closed: jumped,
+            closed: jumped || self.high_water.fails(),
             at_most: self.pace.limit(row.not_found, limit, now),
             room: plans.iter().map(|row| (row.currency.clone(), Room::of(row, &self.rules.brake))).collect(),
             ..Standing::default()

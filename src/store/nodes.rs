@@ -40,7 +40,10 @@ row! {
         braked_at: Option<Instant>,
         /// The process that has this node's name.
         process: Option<String>,
-        /// Attempts whose answer was lost, and of which a whole look-up has shown no payment. What a dead daemon left behind says
+        /// How many sends the books know of this node.
+        sends: Option<i64>,
+        /// Attempts whose answer was lost, of which a whole look-up has shown no payment, and whose key still lives: past it they wait for
+        /// a person, however long. What a dead daemon left behind says
         /// nothing of the gateway.
         not_found: i64,
         /// PostgreSQL's timeline when a daemon came round last.
@@ -56,7 +59,8 @@ macro_rules! standing {
         concat!(
             "SELECT i.continuity_from, i.acknowledged_until, i.strangers_left, i.held_at, i.braked_at, ",
             "(SELECT n.process FROM nodes n WHERE n.name = $1) AS process, ",
-            "(SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1) AS not_found, ",
+            "(SELECT n.sends FROM nodes n WHERE n.name = $1) AS sends, ",
+            "(SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1 AND a.late_looks = 0) AS not_found, ",
             "i.timeline, ",
             $timeline_now,
             " AS timeline_now FROM installation i WHERE i.id = 1 {share i}"

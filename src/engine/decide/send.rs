@@ -79,7 +79,13 @@ pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Resu
     }
     let is_new = desk.attempt(id).is_some_and(|it| it.n == 1 && it.sends == 0 && !it.is_first);
     if context.allowance == 0 || is_new && !context.standing.takes(&desk.charge.amount) {
-        let wait = if context.standing.exceeded.is_some() { WHILE_STOPPED } else { AFTER_NO_TOKEN };
+        // An unknown one costs a look-up each time it comes back.
+        let is_unknown = desk.attempt(id).is_some_and(|it| it.state == AttemptState::Unknown);
+        let wait = match context.standing.exceeded {
+            Some(_) => WHILE_STOPPED,
+            None if is_unknown => RESEND_AFTER,
+            None => AFTER_NO_TOKEN,
+        };
         postpone(desk, id, now + wait);
         return Ok(());
     }

@@ -35,6 +35,7 @@ impl NodeMark {
             Ok(Mark::NoPlace) => "no file".to_owned(),
             Ok(Mark::Missing) => "no file here".to_owned(),
             Ok(Mark::Sends(sends)) => sends.to_string(),
+            Ok(Mark::OfAnother { node, .. }) => format!("that of {node}"),
             Ok(Mark::Foreign(why)) | Err(why) => why.clone(),
         }
     }
