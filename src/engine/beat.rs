@@ -32,6 +32,13 @@ pub struct Beat {
     pub raised: Option<NewFence>,
 }
 
+/// What a look at the clock came to, to be remembered once it is committed.
+#[derive(Debug, Clone, Copy)]
+struct Clocked {
+    trust: bool,
+    told: bool,
+}
+
 /// Why a daemon could not come round.
 #[derive(Debug, thiserror::Error)]
 pub enum BeatError {
@@ -57,8 +64,8 @@ impl Engine {
         let work = async {
             let mut tx = self.store.begin("take name").await?;
             let now = tx.now().await?;
-            self.steady.trust(now, self.clock.since_boot());
             let fence = tx.fence().await?;
+            let boot = self.clock.since_boot();
             let first = !tx.has_nodes().await?;
             let node = tx.node(&self.node).await?;
             if let Some(node) = node.as_ref().filter(|node| node.process != *self.process && node.stopped_at.is_none())
@@ -80,6 +87,10 @@ impl Engine {
             let raised = self.look_back(&mut tx, &known, &fence).await?;
             self.plan_days(&mut tx, now).await?;
             tx.commit().await?;
+            // A clock that these books are held for is not taken for right by whoever starts meanwhile.
+            if fence.held_reason.as_deref() != Some("clock") {
+                self.steady.trust(now, boot);
+            }
             let mut sends = node.map_or(0, |node| node.sends);
             if let Some(raised) = &raised {
                 // The file keeps what the books had forgotten: it must tell a second restore as it told this one.
@@ -103,6 +114,7 @@ impl Engine {
         let work = async {
             let mut tx = self.store.begin("beat").await?;
             let now = tx.now().await?;
+            let boot = self.clock.since_boot();
             let mut fence = tx.fence().await?;
             let node = tx.node(&self.node).await?;
             if node.is_none() {
@@ -121,13 +133,18 @@ impl Engine {
                 asked: false,
             };
             let mut raised = self.look_back(&mut tx, &known, &fence).await?;
-            self.watch_clock(&mut tx, &mut fence, &mut raised, now).await?;
+            let clocked = self.watch_clock(&mut tx, &mut fence, &mut raised, now).await?;
             self.plan_days(&mut tx, now).await?;
             let living = tx.living_nodes(now - ALIVE_WITHIN).await?;
             if raised.is_some() {
                 fence = tx.fence().await?;
             }
             tx.commit().await?;
+            // Only what stands in the books is remembered: a round that failed has neither told nor trusted.
+            self.steady.tell(clocked.told);
+            if clocked.trust {
+                self.steady.trust(now, boot);
+            }
             if let Some(raised) = &raised {
                 say(raised);
             }
@@ -199,35 +216,32 @@ impl Engine {
         fence: &mut FenceStateRow,
         raised: &mut Option<NewFence>,
         now: Instant,
-    ) -> Result<(), StoreError> {
-        let boot = self.clock.since_boot();
+    ) -> Result<Clocked, StoreError> {
         let held_for_it = fence.held_reason.as_deref() == Some("clock");
-        match self.steady.jump(now, boot) {
+        let nothing = Clocked { trust: false, told: self.steady.is_told() };
+        Ok(match self.steady.jump(now, self.clock.since_boot()) {
             None => {
-                self.steady.trust(now, boot);
                 if held_for_it && self.steady.is_told() {
                     tx.acknowledge_clock(&self.node, now).await?;
                     *fence = tx.fence().await?;
                 }
-                self.steady.tell(false);
+                // A process that was started while the books were held for the clock has seen no other clock than that one.
+                let knows = !held_for_it || self.steady.is_told();
+                if knows { Clocked { trust: true, told: false } } else { nothing }
             }
             // An operator has acknowledged what this daemon told: the clock is right as it is.
-            Some(_) if fence.held_at.is_none() && self.steady.is_told() => {
-                self.steady.trust(now, boot);
-                self.steady.tell(false);
-            }
+            Some(_) if fence.held_at.is_none() && self.steady.is_told() => Clocked { trust: true, told: false },
             Some(jump) if fence.held_at.is_none() => {
-                self.steady.tell(true);
                 let detail = format!("the clock jumped by {} seconds while the daemon ran", jump.num_seconds());
                 let fence = NewFence { reason: "clock", detail, lost_sends: 0, holds: true };
                 self.raise(tx, &fence, now).await?;
                 *raised = Some(fence);
+                Clocked { told: true, ..nothing }
             }
             // Another daemon has told of it: its acknowledgement is for this one as well.
-            Some(_) if held_for_it => self.steady.tell(true),
-            Some(_) => {}
-        }
-        Ok(())
+            Some(_) if held_for_it => Clocked { told: true, ..nothing },
+            Some(_) => nothing,
+        })
     }
 
     /// Today's plan where there is none, and tomorrow's, before it begins.

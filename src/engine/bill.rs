@@ -114,7 +114,8 @@ impl Engine {
         // A period begins when both the database's clock and ours say so.
         let database_now = tx.now().await?;
         let now = database_now.min(self.clock.now());
-        if self.steady.jump(database_now, self.clock.since_boot()).is_some() {
+        let held_for_the_clock = tx.standing(&self.node).await?.held_reason.as_deref() == Some("clock");
+        if held_for_the_clock || self.steady.jump(database_now, self.clock.since_boot()).is_some() {
             // Which period has begun is not known while the clock is not.
             tx.commit().await?;
             return Ok((0, 0));

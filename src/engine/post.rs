@@ -14,14 +14,14 @@ use crate::store::attempts::SendableRow;
 #[derive(Debug)]
 pub(super) struct Cleared {
     row: SendableRow,
-    /// Time since boot when its `sending` was committed.
-    committed: Duration,
+    /// Time since boot just before its `sending` was committed.
+    committing: Duration,
 }
 
 impl Cleared {
     /// For settle and collect alone, after their commit.
-    pub(super) fn after_commit(row: SendableRow, committed: Duration) -> Cleared {
-        Cleared { row, committed }
+    pub(super) fn after_commit(row: SendableRow, committing: Duration) -> Cleared {
+        Cleared { row, committing }
     }
 
     /// Sends it, once. None: it was not sent, and nothing is claimed of it; its row is looked up when its lease is over.
@@ -29,7 +29,7 @@ impl Cleared {
         let row = self.row;
         let seen =
             |seen| Some(Observation { attempt_id: row.id, charge_id: row.charge_id, epoch: row.lease_epoch, seen });
-        let waited = engine.clock.since_boot().saturating_sub(self.committed);
+        let waited = engine.clock.since_boot().saturating_sub(self.committing);
         if waited > engine.rules.protocol.send_within {
             tracing::warn!(attempt.id = row.id, waited_seconds = waited.as_secs(), "this process was frozen; not sent");
             return None;

@@ -107,8 +107,8 @@ impl Engine {
         let sent = i64::try_from(sendables.len()).unwrap_or(i64::MAX);
         let mark = self.count_sends(&mut tx, &context.standing, sent, now).await?;
         let references = if look_first.is_empty() { Vec::new() } else { tx.references(look_first).await? };
-        // Counted from before the commit's answer: a process that was frozen while it waited for it must not send.
-        let committed = self.clock.since_boot();
+        // Told before the commit: a process that freezes in it wakes with a lease that another daemon has taken over.
+        let committing = self.clock.since_boot();
         tx.commit().await?;
         self.pace.note(sent, now);
         for warning in warnings {
@@ -119,7 +119,7 @@ impl Engine {
         if looks_soon {
             self.bells.reconcile.notify_one();
         }
-        let clear = |row: SendableRow| Cleared::after_commit(row, committed);
+        let clear = |row: SendableRow| Cleared::after_commit(row, committing);
         // The mark outside the books stands on the disk before anything goes out, or nothing goes out.
         let cleared = match mark.map_or(Ok(()), |mark| self.high_water.raise_to(mark)) {
             Ok(()) => sendables.into_iter().map(clear).collect(),

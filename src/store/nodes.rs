@@ -36,6 +36,8 @@ row! {
         strangers_left: i64,
         /// From when an operator is waited for.
         held_at: Option<Instant>,
+        /// Why.
+        held_reason: Option<String>,
         /// From when collecting is stopped.
         braked_at: Option<Instant>,
         /// The process that has this node's name.
@@ -57,7 +59,7 @@ row! {
 macro_rules! standing {
     ($timeline_now:literal) => {
         concat!(
-            "SELECT i.continuity_from, i.acknowledged_until, i.strangers_left, i.held_at, i.braked_at, ",
+            "SELECT i.continuity_from, i.acknowledged_until, i.strangers_left, i.held_at, i.held_reason, i.braked_at, ",
             "(SELECT n.process FROM nodes n WHERE n.name = $1) AS process, ",
             "(SELECT n.sends FROM nodes n WHERE n.name = $1) AS sends, ",
             "(SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1 AND a.late_looks = 0) AS not_found, ",

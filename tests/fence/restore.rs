@@ -143,7 +143,9 @@ async fn a_mark_that_cannot_be_kept_lets_nothing_go_out() {
         std::fs::create_dir(&place).unwrap();
         world.run_until("2026-01-15T03:00:00Z").await;
         assert_eq!(world.sandbox.books().payments.len(), 0, "{on:?}");
+        assert!(world.engine.beat().await.is_err(), "{on:?}");
         std::fs::remove_dir(&place).unwrap();
+        world.engine.beat().await.unwrap();
         world.run_until("2026-01-15T12:00:00Z").await;
         assert_whole(&world, 1, &format!("{on:?}")).await;
     }

@@ -225,8 +225,8 @@ impl Ground {
         books["key_sends"].as_object().unwrap().values().map(|it| it.as_u64().unwrap()).collect()
     }
 
-    /// Waits until every charge is paid, as long as it goes forward, then holds the sandbox's books against ours: each reference captured once, equal sums, no rule
-    /// broken on either side, nothing left open.
+    /// Waits until every charge is paid, as long as it goes forward, then holds the sandbox's books against ours: each reference
+    /// captured once, equal sums, no rule broken on either side, nothing left open.
     pub async fn assert_each_charged_once(&self, daemons: &[&Daemon]) {
         let store = self.store().await;
         let (mut paid, mut still) = (0, 0);
