@@ -16,7 +16,7 @@ use super::wire::{Wire, note};
 use super::world::{Act, World};
 use super::{Plan, Report, SimulationError};
 use crate::chance::Chance;
-use crate::clock::{Clock, Instant};
+use crate::clock::Instant;
 use crate::config::{self, Sources};
 use crate::engine::{cancel, open};
 use crate::sandbox::{self, Sandbox, Script};
@@ -42,9 +42,10 @@ pub(super) struct Run {
     chance: Chance,
     acts: Vec<Act>,
     wait: TimeDelta,
-    beaten_at: Instant,
+    /// When an operator who saw the hold has read it all.
+    acknowledge_at: Option<Instant>,
     /// When each verb has something to do next, as the books said when nothing moved any more.
-    next: [Option<Instant>; 4],
+    next: [Option<Instant>; 5],
     directory: PathBuf,
 }
 
@@ -68,16 +69,15 @@ impl Run {
     pub async fn begin(plan: &Plan, keep_story: bool) -> Result<Run, SimulationError> {
         let directory = plan.fresh_directory()?;
         let world = World::draw(plan, &plan.database_in(&directory), &Chance::seeded(stream(plan.seed, Stream::World)));
-        let clock = Clock::manual(world.begins);
-        let stage = Arc::new(Stage::new(clock.clone(), plan.kinds(), keep_story));
+        let stage = Arc::new(Stage::new(world.begins, plan.kinds(), keep_story));
         let settings = config::load(&Sources::of_flags(world.settings.clone()))
             .map_err(|faults| SimulationError::Settings(faults.to_string()))?
             .settings;
         let gateway_settings = sandbox::Settings { key_life: world.key_life, ..sandbox::Settings::default() };
         let secret_key = gateway_settings.secret_key.clone();
         let script = Script::of(world.rules.clone());
-        let sandbox = Sandbox::new(gateway_settings, script, clock.clone(), stream(plan.seed, Stream::Ids));
-        let store = open::books(&settings, &clock).await?;
+        let sandbox = Sandbox::new(gateway_settings, script, stage.clock.clone(), stream(plan.seed, Stream::Ids));
+        let store = open::books(&settings, &stage.wall).await?;
         let setup = Chance::seeded(stream(plan.seed, Stream::Setup));
         let engine = open::engine(&settings, store.clone(), sandbox.in_process(), &secret_key, setup, true).await?;
         let mut accepted = Vec::new();
@@ -97,6 +97,7 @@ impl Run {
             secret_key,
             seed: stream(plan.seed, Stream::Ids),
             alone: number_of_daemons == 1 && plan.postgres.is_none(),
+            outside: directory.clone(),
         };
         let takes_turns = number_of_daemons > 1 && plan.postgres.is_none();
         let daemons = (1..=number_of_daemons).map(|number| {
@@ -112,14 +113,14 @@ impl Run {
                 daemon: number,
                 broken: plan.broken,
             });
-            Daemon::new(number, points, wire, clock.now())
+            Daemon::new(number, points, wire, stage.clock.now())
         });
         Ok(Run {
             plan: plan.clone(),
             daemons: daemons.collect(),
             acts: world.acts.clone(),
-            beaten_at: world.begins,
-            next: [None; 4],
+            next: [None; 5],
+            acknowledge_at: None,
             chance: Chance::seeded(stream(plan.seed, Stream::Turns)),
             wait: SHORTEST_WAIT,
             stage,
@@ -162,11 +163,7 @@ impl Run {
                 return Ok(());
             }
             let next = self.next_instant(now).min(until);
-            self.stage.clock.advance_to(next);
-            if next - self.beaten_at >= TimeDelta::hours(1) {
-                self.ground.store.heartbeat(next).await?;
-                self.beaten_at = next;
-            }
+            self.stage.advance_to(next);
         }
     }
 
@@ -183,6 +180,7 @@ impl Run {
                 cancel::cancel(&self.ground.store, &act.reference, act.at_period_end, "left", "operator").await;
             self.stage.count("canceled in the middle", u64::from(canceled.is_ok()));
         }
+        self.operate(now).await?;
         self.stage.count("instants", 1);
         for _ in 0..MOST_TURNS {
             self.stage.count("rounds of turns", 1);
@@ -212,12 +210,42 @@ impl Run {
         Ok(())
     }
 
+    /// What an operator does: reads for some hours what a hold says, then lifts it.
+    async fn operate(&mut self, now: Instant) -> Result<(), SimulationError> {
+        if let Some(reason) = self.stage.held()
+            && self.acknowledge_at.is_none()
+        {
+            let minutes = i64::try_from(60 + self.chance.below(11 * 60)).unwrap_or_default();
+            self.stage.tell(format_args!("the books are held ({reason}); an operator reads for {minutes} minutes"));
+            self.acknowledge_at = Some(now + TimeDelta::minutes(minutes));
+        }
+        if self.acknowledge_at.is_some_and(|at| at <= now) {
+            self.acknowledge_at = None;
+            let mut tx = self.ground.store.begin("acknowledge").await?;
+            let fences = tx.acknowledge_fences("operator", "read it", self.stage.wall.now()).await?;
+            tx.commit().await?;
+            self.stage.lifted();
+            self.stage.tell(format_args!("the operator acknowledges {fences} fences"));
+        }
+        Ok(())
+    }
+
     /// Reads what is due in the books.
     async fn look(&mut self, now: Instant) -> Result<Due, SimulationError> {
-        let NextRow { bill_at, send_at, look_at, step_at } = self.ground.store.next_of_each().await?;
-        self.next = [bill_at, send_at, look_at, step_at];
+        let ahead = self.stage.ahead();
+        let NextRow { bill_at, send_at, look_at, step_at, audit_at } = self.ground.store.next_of_each().await?;
+        let next = [bill_at, send_at, look_at, step_at, audit_at].map(|at| at.map(|at| at - ahead));
+        let [bill_at, send_at, look_at, step_at, audit_at] = next;
+        self.next = next;
         let is = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        Ok(Due { bill: is(bill_at), collect: is(send_at), reconcile: is(look_at), dun: is(step_at) })
+        Ok(Due {
+            bill: is(bill_at),
+            collect: is(send_at),
+            reconcile: is(look_at),
+            dun: is(step_at),
+            audit: is(audit_at),
+            beat: false,
+        })
     }
 
     /// The next instant at which anything happens, after everything that happens now was done.
@@ -231,6 +259,9 @@ impl Run {
         }
         if let Some(act) = self.acts.first() {
             sooner(act.at);
+        }
+        if let Some(at) = self.acknowledge_at {
+            sooner(at);
         }
         for at in self.next.into_iter().flatten() {
             sooner(if at > now { at } else { now + self.wait });

@@ -244,6 +244,10 @@ fn settings(plan: &Plan, database: &str, key_hours: u64, chance: &Chance) -> Vec
         ("protocol.key_margin", "2h".to_owned()),
         ("protocol.settle_wait_after_server_error", "2h".to_owned()),
         ("protocol.look_again", one_of(&["10m", "1h"])),
+        ("protocol.gap", one_of(&["2h", "12h", "12h", "12h"])),
+        // A world is small, and what its faults put off for days comes on one day.
+        ("limits.brake_margin", "100000".to_owned()),
+        ("audit.ages", one_of(&["1d, 7d, 35d", "2d, 35d"])),
         ("circuit.probe_after", one_of(&["30s", "3m", "10m"])),
         ("protocol.look_first", one_of(&["needed", "needed", "always"])),
         // A look-up that is right about absence is what a new attempt after the key's life rests on.
