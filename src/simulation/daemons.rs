@@ -205,6 +205,22 @@ impl Daemon {
         })
     }
 
+    /// It comes round no later than that.
+    pub fn beat_by(&mut self, at: Instant) {
+        self.beat_at = self.beat_at.min(at);
+    }
+
+    /// Whether it runs and waits for something to do.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle(_))
+    }
+
+    /// It is ended, whatever it was at, and started again then.
+    pub fn end(&mut self, until: Instant) {
+        self.state = State::Down { until };
+        self.wire.gateway.forget(self.number);
+    }
+
     /// When it wants to be asked again by itself.
     pub fn next_at(&self, now: Instant) -> Option<Instant> {
         let own = match &self.state {

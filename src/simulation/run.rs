@@ -10,23 +10,29 @@ use super::checkers;
 use super::crowd::work_together;
 use super::daemons::{Daemon, Due, Ground, work};
 use super::gateway::Gateway;
+use super::incidents::{self, Bears, Copy, Incident};
+use super::oaths::Oaths;
 use super::points::Points;
 use super::stage::Stage;
 use super::wire::{Wire, note};
 use super::world::{Act, World};
-use super::{Plan, Report, SimulationError};
+use super::{Plan, Report, SimulationError, Which};
 use crate::chance::Chance;
 use crate::clock::Instant;
 use crate::config::{self, Sources};
+use crate::engine::rules::delta;
 use crate::engine::{cancel, open};
 use crate::sandbox::{self, Sandbox, Script};
 use crate::store::attempts::NextRow;
+use crate::store::standings::StandingRow;
 
 /// After the faults the world lives on so long: through dunning, long pendings and the looks of the patient.
 const CALM: TimeDelta = TimeDelta::days(45);
 /// The shortest wait for what is due and cannot be done yet, and the longest.
 const SHORTEST_WAIT: TimeDelta = TimeDelta::seconds(5);
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
+/// A period that fell due so lately is audited once more.
+const AUDITED_FOR: TimeDelta = TimeDelta::days(30);
 /// Turns at one instant before a run is given up.
 const MOST_TURNS: usize = 10_000;
 
@@ -41,6 +47,9 @@ pub(super) struct Run {
     /// Draws turns and their order.
     chance: Chance,
     acts: Vec<Act>,
+    incidents: Vec<(Instant, Incident)>,
+    /// What people did since the books were copied last.
+    done_since_copy: Vec<Act>,
     wait: TimeDelta,
     /// When an operator who saw the hold has read it all.
     acknowledge_at: Option<Instant>,
@@ -58,6 +67,7 @@ enum Stream {
     Points = 4,
     Ids = 5,
     Setup = 6,
+    Incidents = 7,
 }
 
 fn stream(seed: u64, stream: Stream) -> u64 {
@@ -68,11 +78,19 @@ impl Run {
     /// Draws the world and hands the subscriptions over.
     pub async fn begin(plan: &Plan, keep_story: bool) -> Result<Run, SimulationError> {
         let directory = plan.fresh_directory()?;
-        let world = World::draw(plan, &plan.database_in(&directory), &Chance::seeded(stream(plan.seed, Stream::World)));
+        let mut world =
+            World::draw(plan, &plan.database_in(&directory), &Chance::seeded(stream(plan.seed, Stream::World)));
         let stage = Arc::new(Stage::new(world.begins, plan.kinds(), keep_story));
         let settings = config::load(&Sources::of_flags(world.settings.clone()))
             .map_err(|faults| SimulationError::Settings(faults.to_string()))?
             .settings;
+        let bears = Bears {
+            alone: plan.daemons() == 1 && plan.postgres.is_none(),
+            look_ups: plan.world == Which::A,
+            gap: delta(settings.protocol.gap),
+        };
+        let incidents = Chance::seeded(stream(plan.seed, Stream::Incidents));
+        world.incidents = incidents::draw(world.begins, world.ends, bears, &incidents);
         let gateway_settings = sandbox::Settings { key_life: world.key_life, ..sandbox::Settings::default() };
         let secret_key = gateway_settings.secret_key.clone();
         let script = Script::of(world.rules.clone());
@@ -119,6 +137,8 @@ impl Run {
             plan: plan.clone(),
             daemons: daemons.collect(),
             acts: world.acts.clone(),
+            incidents: world.incidents.clone(),
+            done_since_copy: Vec::new(),
             next: [None; 5],
             acknowledge_at: None,
             chance: Chance::seeded(stream(plan.seed, Stream::Turns)),
@@ -175,10 +195,15 @@ impl Run {
         }
         while self.acts.first().is_some_and(|act| act.at <= now) {
             let act = self.acts.remove(0);
+            self.done_since_copy.push(act.clone());
             self.stage.tell(format_args!("{} cancels, at period end: {}", act.reference, act.at_period_end));
             let canceled =
                 cancel::cancel(&self.ground.store, &act.reference, act.at_period_end, "left", "operator").await;
             self.stage.count("canceled in the middle", u64::from(canceled.is_ok()));
+        }
+        while self.incidents.first().is_some_and(|(at, _)| *at <= now) {
+            let (_, incident) = self.incidents.remove(0);
+            self.befall(incident, now).await?;
         }
         self.operate(now).await?;
         self.stage.count("instants", 1);
@@ -210,6 +235,86 @@ impl Run {
         Ok(())
     }
 
+    /// Something befalls the books or the clock.
+    async fn befall(&mut self, incident: Incident, now: Instant) -> Result<(), SimulationError> {
+        let (kind, strikes) = (incident.kind(), self.stage.knows(incident.kind()));
+        if !strikes {
+            return Ok(());
+        }
+        match incident {
+            Incident::BackUp => {
+                self.stage.tell(format_args!("the books are copied"));
+                self.done_since_copy.clear();
+                self.with_closed_books(now, |copy| copy.take()).await?;
+            }
+            Incident::Restore { with_mark } => {
+                self.stage.tell(format_args!("the books are set back to the copy, and the mark: {with_mark}"));
+                self.stage.strikes(kind);
+                self.with_closed_books(now, |copy| copy.put_back(with_mark)).await?;
+                self.gateway.swear(Oaths::forget_all);
+                self.stage.lifted();
+                self.acknowledge_at = None;
+            }
+            Incident::Jump(by) => {
+                if by > TimeDelta::zero() && !self.daemons.iter().all(Daemon::is_idle) {
+                    self.incidents.insert(0, (now + TimeDelta::minutes(1), incident));
+                    return Ok(());
+                }
+                self.stage.tell(format_args!("the clock on the wall jumps by {} s", by.num_seconds()));
+                self.stage.strikes(kind);
+                self.stage.jump(by);
+                for daemon in &mut self.daemons {
+                    let seconds = i64::try_from(self.chance.below(1_800)).unwrap_or_default();
+                    daemon.beat_by(now + TimeDelta::seconds(seconds));
+                }
+            }
+            Incident::Flip => {
+                if let Some(reference) = self.given_up(now).await? {
+                    self.stage.tell(format_args!("gateway: {reference} is captured after all"));
+                    self.stage.strikes(kind);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the daemon, lets something happen to the books, and has the daemon started after a while.
+    async fn with_closed_books(
+        &mut self,
+        now: Instant,
+        happens: impl FnOnce(&Copy) -> std::io::Result<()>,
+    ) -> Result<(), SimulationError> {
+        for daemon in &mut self.daemons {
+            let minutes = [1, 5, 30, 180][usize::try_from(self.chance.below(4)).unwrap_or_default()];
+            daemon.end(now + TimeDelta::minutes(minutes));
+        }
+        self.ground.store.close().await;
+        happens(&Copy::of(&self.directory)).map_err(SimulationError::Directory)?;
+        self.ground.store = open::books(&self.ground.settings, &self.stage.wall).await?;
+        Ok(())
+    }
+
+    /// Overturns the last refusal of a period that was given up and that an audit will still look at; its reference.
+    async fn given_up(&self, now: Instant) -> Result<Option<String>, SimulationError> {
+        let standings = self.ground.store.standings().await?;
+        let lately = |row: &StandingRow| {
+            let due_at = self.world.due_at(&row.subscription, row.period_index);
+            due_at.is_some_and(|at| at > now - AUDITED_FOR)
+        };
+        let given_up = |row: &&StandingRow| row.state == "uncollectible" && row.live == 0 && lately(row);
+        let found: Vec<&StandingRow> = standings.iter().filter(given_up).collect();
+        let Some(row) = found.get(usize::try_from(self.chance.below(found.len().max(1) as u64)).unwrap_or_default())
+        else {
+            return Ok(None);
+        };
+        let payments = self.gateway.sandbox.payments_of(&row.reference);
+        let refused = payments.iter().all(|it| it.status == crate::sandbox::Status::Declined);
+        let Some(last) = payments.last().filter(|_| refused && !self.gateway.is_on_the_way(&row.reference)) else {
+            return Ok(None);
+        };
+        Ok(self.gateway.sandbox.overturn(&last.id).then(|| row.reference.clone()))
+    }
+
     /// What an operator does: reads for some hours what a hold says, then lifts it.
     async fn operate(&mut self, now: Instant) -> Result<(), SimulationError> {
         if let Some(reason) = self.stage.held()
@@ -219,8 +324,21 @@ impl Run {
             self.stage.tell(format_args!("the books are held ({reason}); an operator reads for {minutes} minutes"));
             self.acknowledge_at = Some(now + TimeDelta::minutes(minutes));
         }
-        if self.acknowledge_at.is_some_and(|at| at <= now) {
+        if self.stage.held().is_none() {
             self.acknowledge_at = None;
+        }
+        if self.acknowledge_at.is_some_and(|at| at <= now) {
+            if self.stage.ahead() > TimeDelta::zero() {
+                // He sees that the clock is wrong, and lets it be set right.
+                self.acknowledge_at = Some(now + TimeDelta::hours(1));
+                return Ok(());
+            }
+            self.acknowledge_at = None;
+            // What he finds missing in the books is entered again first.
+            for act in &self.done_since_copy {
+                let (name, at_end) = (&act.reference, act.at_period_end);
+                let _again = cancel::cancel(&self.ground.store, name, at_end, "left", "operator").await;
+            }
             let mut tx = self.ground.store.begin("acknowledge").await?;
             let fences = tx.acknowledge_fences("operator", "read it", self.stage.wall.now()).await?;
             tx.commit().await?;
@@ -259,6 +377,9 @@ impl Run {
         }
         if let Some(act) = self.acts.first() {
             sooner(act.at);
+        }
+        if let Some((at, _)) = self.incidents.first() {
+            sooner(*at);
         }
         if let Some(at) = self.acknowledge_at {
             sooner(at);

@@ -9,6 +9,7 @@ use chrono::{Days, TimeDelta};
 
 use super::Plan;
 use super::faults::Kind;
+use super::incidents::Incident;
 use super::stage::Stage;
 use crate::chance::Chance;
 use crate::clock::Instant;
@@ -48,6 +49,8 @@ pub(super) struct World {
     pub acts: Vec<Act>,
     episodes: Vec<(Kind, Instant, Instant)>,
     pub settings: Vec<(String, String)>,
+    /// What befalls books and clocks.
+    pub incidents: Vec<(Instant, Incident)>,
     /// How long the gateway remembers a key.
     pub key_life: Duration,
 }
@@ -83,6 +86,7 @@ impl World {
             rules: Vec::new(),
             acts: Vec::new(),
             episodes: Vec::new(),
+            incidents: Vec::new(),
             settings: settings(plan, database, key_hours, chance),
             key_life: Duration::from_hours(key_hours),
         };
