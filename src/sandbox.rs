@@ -136,6 +136,11 @@ impl Sandbox {
         self.state().ledger.decide(payment_id, outcome, self.0.clock.now())
     }
 
+    /// The gateway thinks better of a payment that it declined, and takes the money now. Says whether it was declined.
+    pub fn overturn(&self, payment_id: &str) -> bool {
+        self.state().ledger.overturn(payment_id, self.0.clock.now())
+    }
+
     /// The customer unbinds the wallet: from now on every new charge on `source_id` is declined with 20101. Another code, or
     /// another instant, is a rule.
     pub fn revoke_source(&self, source_id: &str) {

@@ -11,6 +11,7 @@ mod crowd;
 mod daemons;
 mod faults;
 mod gateway;
+mod incidents;
 mod oaths;
 mod points;
 mod run;

@@ -36,6 +36,11 @@ impl Audit {
     }
 
     /// Look-ups under way, and what they brought and nobody has recorded.
+    pub fn flights(&mut self) -> &mut Flights<Option<(ToAuditRow, Observation)>> {
+        &mut self.flights
+    }
+
+    /// Whether there are any.
     pub fn is_busy(&self) -> bool {
         !self.flights.is_empty()
     }

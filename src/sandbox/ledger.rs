@@ -180,6 +180,16 @@ impl Ledger {
         open
     }
 
+    /// A payment that was declined is captured after all. Says whether it was.
+    pub(super) fn overturn(&mut self, id: &str, now: Instant) -> bool {
+        let Some(payment) = self.by_id.get(id).map(|index| &mut self.payments[*index]) else { return false };
+        let declined = payment.status(now) == Status::Declined;
+        if declined {
+            payment.course = Course::Ends { at: now, outcome: Outcome::Capture };
+        }
+        declined
+    }
+
     /// From `now` on, every new charge on this source is declined.
     pub(super) fn revoke(&mut self, source_id: &str, now: Instant) {
         self.revoked.insert(source_id.to_owned(), now);

@@ -129,11 +129,20 @@ pub(super) async fn count_the_journal(stage: &Stage, store: &Store) -> Result<()
             ("attempt", _, "absent") => "absent for good",
             ("attempt", _, "superseded") => "superseded by another attempt's payment",
             ("attempt", "sending", "created") => "send given back",
+            ("charge", "uncollectible", "paid") => "status flip found",
+            ("stranger", ..) => "stranger adopted",
             ("charge", _, "in_review") => "a person is asked",
             ("charge", _, "uncollectible") => "given up after dunning",
             _ => continue,
         };
         stage.count(name, times);
+    }
+    for fence in store.fences(10_000).await? {
+        stage.count("fence raised", 1);
+        stage.count("hold reached", u64::try_from(fence.holds).unwrap_or_default());
+        stage.count("hold acknowledged", u64::from(fence.acknowledged_by.is_some_and(|by| by == "operator")));
+        stage.count("clock jump seen", u64::from(fence.reason == "clock"));
+        stage.count("books known to be set back", u64::from(fence.reason == "rewound"));
     }
     let past = store.attempts_past_their_key().await?;
     stage.count("the key's life was over", u64::try_from(past).unwrap_or_default());

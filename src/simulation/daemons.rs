@@ -2,6 +2,7 @@
 //! nobody else is polled; at a point outside a transaction it may hand over, freeze or die, and then its future is kept, or dropped.
 
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,16 +17,25 @@ use super::wire::Wire;
 use crate::chance::Chance;
 use crate::clock::Instant;
 use crate::config::Settings;
+use crate::engine::audit::Audit;
+use crate::engine::beat::BeatError;
 use crate::engine::collect::Collect;
 use crate::engine::reconcile::Reconcile;
+use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError, Tick, open};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+
+/// The verbs of a turn.
+const VERBS: u64 = 6;
+/// A daemon comes round so often in a time that would be a gap.
+const BEATS_IN_A_GAP: i32 = 3;
 
 /// What a daemon works with between its turns.
 pub(super) struct Verbs {
     engine: Engine,
     collect: Collect,
     reconcile: Reconcile,
+    audit: Audit,
 }
 
 /// What a turn came to.
@@ -64,6 +74,8 @@ pub(super) struct Daemon {
     pub again_at: Option<Instant>,
     /// Which of its verbs then do.
     again: Due,
+    /// When it comes round to its heartbeat next.
+    beat_at: Instant,
     state: State,
     starts: u64,
 }
@@ -76,6 +88,8 @@ pub(super) struct Ground {
     pub secret_key: SecretString,
     pub seed: u64,
     pub alone: bool,
+    /// Where marks are kept that no backup of the books brings back.
+    pub outside: PathBuf,
 }
 
 /// Which verbs have something to do.
@@ -85,10 +99,12 @@ pub(super) struct Due {
     pub collect: bool,
     pub reconcile: bool,
     pub dun: bool,
+    pub audit: bool,
+    pub beat: bool,
 }
 
 impl Due {
-    pub const ALL: Due = Due { bill: true, collect: true, reconcile: true, dun: true };
+    pub const ALL: Due = Due { bill: true, collect: true, reconcile: true, dun: true, audit: true, beat: true };
 
     /// What either has to do.
     pub fn and(self, other: Due) -> Due {
@@ -97,11 +113,13 @@ impl Due {
             collect: self.collect || other.collect,
             reconcile: self.reconcile || other.reconcile,
             dun: self.dun || other.dun,
+            audit: self.audit || other.audit,
+            beat: self.beat || other.beat,
         }
     }
 
     pub fn any(self) -> bool {
-        self.bill || self.collect || self.reconcile || self.dun
+        self.bill || self.collect || self.reconcile || self.dun || self.audit || self.beat
     }
 }
 
@@ -113,6 +131,7 @@ impl Daemon {
             wire,
             again_at: None,
             again: Due::ALL,
+            beat_at: starts_at,
             state: State::Down { until: starts_at },
             starts: 0,
         }
@@ -130,6 +149,7 @@ impl Daemon {
             }
             State::Idle(verbs) => {
                 let again = self.again_at.is_some_and(|at| at <= now);
+                let due = Due { beat: self.beat_at <= now, ..due };
                 let answered = self.wire.gateway.has_answer(self.number, now);
                 let due = if again { due.and(self.again) } else { due };
                 if !due.any() && !answered {
@@ -137,7 +157,10 @@ impl Daemon {
                     return;
                 }
                 self.again_at = self.again_at.filter(|at| *at > now);
-                self.state = State::Working(Box::pin(turn(*verbs, due, answered, order)));
+                if due.beat {
+                    self.beat_at = now + delta(ground.settings.protocol.gap) / BEATS_IN_A_GAP;
+                }
+                self.state = State::Working(Box::pin(turn(*verbs, self.wire.clone(), due, answered, order)));
             }
             other => self.state = other,
         }
@@ -147,6 +170,7 @@ impl Daemon {
         let settings = Settings {
             installation: crate::config::Installation {
                 node: format!("node-{}", self.number),
+                high_water_file: ground.outside.join(format!("sends-{}", self.number)).display().to_string(),
                 ..ground.settings.installation.clone()
             },
             ..ground.settings.clone()
@@ -156,18 +180,22 @@ impl Daemon {
         let chance = Chance::seeded(ground.seed ^ (self.starts << 8) ^ self.number as u64);
         Box::pin(async move {
             let started = async {
-                let engine = open::engine(&settings, store, wire, &key, chance, false).await?;
+                let engine = open::engine(&settings, store, wire, &key, chance, false).await;
+                let engine = engine.map_err(EngineError::of("start"))?;
+                engine.take_name(false).await?;
                 if alone {
                     // The lock on the file proves that the former process is gone.
-                    engine.store.release_all_leases(engine.clock.now()).await?;
+                    let released = engine.store.release_all_leases(engine.clock.now()).await;
+                    released.map_err(EngineError::of("start"))?;
                 }
-                Ok::<_, StoreError>(engine)
+                Ok::<_, BeatError>(engine)
             };
             match started.await {
                 Ok(engine) => {
                     let verbs = Verbs {
                         collect: Collect::new(engine.clone()),
                         reconcile: Reconcile::new(engine.clone()),
+                        audit: Audit::new(engine.clone()),
                         engine,
                     };
                     (Some(verbs), Turned { done: 1, ..Turned::default() })
@@ -175,6 +203,22 @@ impl Daemon {
                 Err(_) => (None, Turned::default()),
             }
         })
+    }
+
+    /// It comes round no later than that.
+    pub fn beat_by(&mut self, at: Instant) {
+        self.beat_at = self.beat_at.min(at);
+    }
+
+    /// Whether it runs and waits for something to do.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle(_))
+    }
+
+    /// It is ended, whatever it was at, and started again then.
+    pub fn end(&mut self, until: Instant) {
+        self.state = State::Down { until };
+        self.wire.gateway.forget(self.number);
     }
 
     /// When it wants to be asked again by itself.
@@ -185,7 +229,7 @@ impl Daemon {
                 Standing::Frozen(until) => Some(until),
                 _ => Some(now),
             },
-            State::Idle(_) | State::Between => self.again_at,
+            State::Idle(_) | State::Between => Some(self.again_at.map_or(self.beat_at, |at| at.min(self.beat_at))),
         };
         own.map(|at| at.max(now))
     }
@@ -234,8 +278,9 @@ impl Daemon {
                 if turned.failed.any() {
                     (self.again_at, self.again) = (Some(now + TimeDelta::seconds(1)), turned.failed);
                 } else if let Some(at) = turned.wake_at {
+                    let at = at - self.wire.stage.ahead();
                     self.again_at = Some(at.max(now + TimeDelta::milliseconds(10)));
-                    self.again = Due { collect: true, reconcile: true, ..Due::default() };
+                    self.again = Due { collect: true, reconcile: true, audit: true, ..Due::default() };
                 }
                 turned
             }
@@ -290,15 +335,27 @@ pub(super) async fn work(daemons: &mut [Daemon], chance: &Chance, now: Instant) 
 }
 
 /// One turn: the verbs that have something to do, in a drawn order, as their loops would come round.
-async fn turn(mut verbs: Verbs, due: Due, answered: bool, order: u64) -> (Option<Verbs>, Turned) {
+async fn turn(mut verbs: Verbs, wire: Arc<Wire>, due: Due, answered: bool, order: u64) -> (Option<Verbs>, Turned) {
     let mut turned = Turned::default();
-    for place in 0..4 {
-        let verb = (order + place) % 4;
+    for place in 0..VERBS {
+        let verb = (order + place) % VERBS;
         let ticked = match verb {
             0 if due.bill => verbs.engine.bill().await,
             1 if due.dun => verbs.engine.dun().await,
             2 if due.collect || answered => collect(&mut verbs.collect).await,
             3 if due.reconcile || answered => reconcile(&mut verbs.reconcile).await,
+            4 if due.audit || answered && verbs.audit.is_busy() => audit(&mut verbs.audit).await,
+            5 if due.beat => {
+                match verbs.engine.beat().await {
+                    Ok(beat) => {
+                        turned.done += usize::from(beat.raised.is_some());
+                        wire.stage.hears(wire.daemon, &beat);
+                    }
+                    // No reason to stop: it comes round again.
+                    Err(_) => turned.failed.beat = true,
+                }
+                continue;
+            }
             _ => continue,
         };
         match ticked {
@@ -310,7 +367,8 @@ async fn turn(mut verbs: Verbs, due: Due, answered: bool, order: u64) -> (Option
                 0 => turned.failed.bill = true,
                 1 => turned.failed.dun = true,
                 2 => turned.failed.collect = true,
-                _ => turned.failed.reconcile = true,
+                3 => turned.failed.reconcile = true,
+                _ => turned.failed.audit = true,
             },
         }
     }
@@ -322,6 +380,16 @@ async fn collect(collect: &mut Collect) -> Result<Tick, EngineError> {
     let mut last = collect.tick(true).await?;
     while collect.flights().gather(Duration::ZERO, usize::MAX).await {
         let tick = collect.tick(true).await?;
+        last = Tick { done: last.done + tick.done, ..tick };
+    }
+    Ok(last)
+}
+
+/// The same of the auditing side.
+async fn audit(audit: &mut Audit) -> Result<Tick, EngineError> {
+    let mut last = audit.tick(true).await?;
+    while audit.flights().gather(Duration::ZERO, usize::MAX).await {
+        let tick = audit.tick(true).await?;
         last = Tick { done: last.done + tick.done, ..tick };
     }
     Ok(last)

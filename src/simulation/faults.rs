@@ -29,11 +29,14 @@ pub enum Kind {
     CommitAnswerLost,
     Crash,
     Pause,
+    Restore,
+    ClockJump,
+    StatusFlip,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 23] = [
+    pub const ALL: [Kind; 26] = [
         Kind::LostRequest,
         Kind::LostAnswer,
         Kind::ExecutedLate,
@@ -57,6 +60,9 @@ impl Kind {
         Kind::CommitAnswerLost,
         Kind::Crash,
         Kind::Pause,
+        Kind::Restore,
+        Kind::ClockJump,
+        Kind::StatusFlip,
     ];
 
     /// Its name.
@@ -85,6 +91,9 @@ impl Kind {
             Kind::CommitAnswerLost => "commit's answer lost",
             Kind::Crash => "crash",
             Kind::Pause => "pause",
+            Kind::Restore => "books restored",
+            Kind::ClockJump => "clock jumped",
+            Kind::StatusFlip => "declined turned captured",
         }
     }
 
@@ -109,8 +118,15 @@ impl Kind {
             Kind::CommitAnswerLost => (0, 0, 350),
             Kind::Crash => (0, 0, 50),
             Kind::Pause => (0, 0, 60),
-            // These come as episodes, or with the payment.
-            Kind::KeyRefused | Kind::Outage | Kind::LookUpsDown | Kind::LookUpLag | Kind::LongPending => (0, 0, 0),
+            // These come as episodes, with the payment, or as incidents.
+            Kind::KeyRefused
+            | Kind::Outage
+            | Kind::LookUpsDown
+            | Kind::LookUpLag
+            | Kind::LongPending
+            | Kind::Restore
+            | Kind::ClockJump
+            | Kind::StatusFlip => (0, 0, 0),
         };
         Rate { write, read, point }
     }

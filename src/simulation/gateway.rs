@@ -173,6 +173,12 @@ impl Gateway {
         inside.exchanges.remove(&ticket).and_then(|exchange| exchange.heard)
     }
 
+    /// Whether a request for a payment under this reference is on its way.
+    pub fn is_on_the_way(&self, reference: &str) -> bool {
+        let posts = |it: &Delivery| post_of(&it.request).is_some_and(|post| post.reference == reference);
+        self.inside().on_the_way.values().any(posts)
+    }
+
     /// Nobody waits for this daemon's answers any more.
     pub fn forget(&self, daemon: usize) {
         self.inside().exchanges.retain(|_, exchange| exchange.daemon != daemon);

@@ -102,6 +102,11 @@ impl Oaths {
         }
     }
 
+    /// The client's books were set back: what it has forgotten it cannot have sworn.
+    pub fn forget_all(&mut self) {
+        *self = Oaths::default();
+    }
+
     /// Whether daemon `daemon` asks about a period that another sent and had no answer to.
     pub fn is_taken_over_by(&self, daemon: usize, reference: &str) -> bool {
         self.by_reference.get(reference).and_then(|it| it.unanswered_of).is_some_and(|sender| sender != daemon)

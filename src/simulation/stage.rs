@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use chrono::TimeDelta;
+
 use super::faults::{Kind, Kinds};
 use super::story::Story;
 use crate::clock::{Clock, Instant};
+use crate::engine::beat::Beat;
 
 /// A promise that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +33,10 @@ impl fmt::Display for Breach {
 /// Shared by all parts of one world.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// The true time: the gateway's and the database's.
+    /// The true time: the gateway's.
     pub clock: Clock,
+    /// The clock on the daemons' wall and the database's: the true time, unless it has jumped.
+    pub wall: Clock,
     inside: Mutex<Inside>,
 }
 
@@ -41,17 +46,71 @@ struct Inside {
     story: Story,
     counts: BTreeMap<&'static str, u64>,
     breaches: Vec<Breach>,
+    held: Option<String>,
+    spared: bool,
 }
 
 impl Stage {
-    pub fn new(clock: Clock, kinds: Kinds, keep_story: bool) -> Self {
-        let inside = Inside { kinds, story: Story::new(keep_story), counts: BTreeMap::new(), breaches: Vec::new() };
-        Stage { clock, inside: Mutex::new(inside) }
+    pub fn new(begins: Instant, kinds: Kinds, keep_story: bool) -> Self {
+        let inside = Inside {
+            kinds,
+            story: Story::new(keep_story),
+            counts: BTreeMap::new(),
+            breaches: Vec::new(),
+            held: None,
+            spared: false,
+        };
+        let (clock, wall) = (Clock::manual(begins), Clock::manual(begins));
+        Stage { clock, wall, inside: Mutex::new(inside) }
+    }
+
+    /// Lets time pass until `at`, on the wall as well.
+    pub fn advance_to(&self, at: Instant) {
+        if let Ok(by) = (at - self.clock.now()).to_std() {
+            self.clock.advance(by);
+            self.wall.advance(by);
+        }
+    }
+
+    /// How far the clock on the wall is ahead of the true time.
+    pub fn ahead(&self) -> TimeDelta {
+        self.wall.now() - self.clock.now()
+    }
+
+    /// A daemon came round and saw this.
+    pub fn hears(&self, daemon: usize, beat: &Beat) {
+        if let Some(fence) = &beat.raised {
+            self.tell(format_args!("daemon {daemon} raises the fence: {}: {}", fence.reason, fence.detail));
+        }
+        if let Some(plan) = &beat.braked {
+            self.broken("an ordinary day trips no brake", None, plan.clone());
+        }
+        let mut inside = self.inside();
+        inside.held.clone_from(&beat.held);
+        inside.spared &= beat.held.is_none();
+    }
+
+    /// Why nothing is sent until an operator acknowledges, as a daemon saw it last.
+    pub fn held(&self) -> Option<String> {
+        self.inside().held.clone()
+    }
+
+    /// The clock on the wall jumps. No daemon dies before one has seen it: whoever starts with a wrong clock takes it for a right one
+    /// and the jump for a stop, because nothing tells the two apart.
+    pub fn jump(&self, by: TimeDelta) {
+        self.wall.jump(by);
+        self.inside().spared = self.ahead() > TimeDelta::zero();
+    }
+
+    /// The operator has lifted the hold.
+    pub fn lifted(&self) {
+        self.inside().held = None;
     }
 
     /// Whether a kind of fault may strike now.
     pub fn knows(&self, kind: Kind) -> bool {
-        self.inside().kinds.has(kind)
+        let inside = self.inside();
+        inside.kinds.has(kind) && !(inside.spared && kind == Kind::Crash)
     }
 
     /// From now on nothing goes wrong any more.

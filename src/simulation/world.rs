@@ -9,6 +9,7 @@ use chrono::{Days, TimeDelta};
 
 use super::Plan;
 use super::faults::Kind;
+use super::incidents::Incident;
 use super::stage::Stage;
 use crate::chance::Chance;
 use crate::clock::Instant;
@@ -48,6 +49,8 @@ pub(super) struct World {
     pub acts: Vec<Act>,
     episodes: Vec<(Kind, Instant, Instant)>,
     pub settings: Vec<(String, String)>,
+    /// What befalls books and clocks.
+    pub incidents: Vec<(Instant, Incident)>,
     /// How long the gateway remembers a key.
     pub key_life: Duration,
 }
@@ -83,6 +86,7 @@ impl World {
             rules: Vec::new(),
             acts: Vec::new(),
             episodes: Vec::new(),
+            incidents: Vec::new(),
             settings: settings(plan, database, key_hours, chance),
             key_life: Duration::from_hours(key_hours),
         };
@@ -244,6 +248,10 @@ fn settings(plan: &Plan, database: &str, key_hours: u64, chance: &Chance) -> Vec
         ("protocol.key_margin", "2h".to_owned()),
         ("protocol.settle_wait_after_server_error", "2h".to_owned()),
         ("protocol.look_again", one_of(&["10m", "1h"])),
+        ("protocol.gap", one_of(&["2h", "12h", "12h", "12h"])),
+        // A world is small, and what its faults put off for days comes on one day.
+        ("limits.brake_margin", "100000".to_owned()),
+        ("audit.ages", one_of(&["1d, 7d, 35d", "2d, 35d"])),
         ("circuit.probe_after", one_of(&["30s", "3m", "10m"])),
         ("protocol.look_first", one_of(&["needed", "needed", "always"])),
         // A look-up that is right about absence is what a new attempt after the key's life rests on.

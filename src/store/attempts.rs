@@ -102,6 +102,8 @@ row! {
         look_at: Option<Instant>,
         /// `dun`
         step_at: Option<Instant>,
+        /// `audit`
+        audit_at: Option<Instant>,
     }
 }
 
@@ -307,12 +309,12 @@ impl super::Store {
         Ok(released)
     }
 
-    /// When the engine has something to do next, as far as the books know; none where nothing is open.
+    /// When the engine has something to do next, as far as the books know; none where nothing is open. An audit is never waited for.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn next_work_at(&self) -> Result<Option<Instant>, StoreError> {
-        let NextRow { bill_at, send_at, look_at, step_at } = self.next_of_each().await?;
+        let NextRow { bill_at, send_at, look_at, step_at, .. } = self.next_of_each().await?;
         Ok([bill_at, send_at, look_at, step_at].into_iter().flatten().min())
     }
 
@@ -326,7 +328,8 @@ impl super::Store {
                  WHERE state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')) AS bill_at, \
              (SELECT MIN(next_at) FROM attempts WHERE state = 'created') AS send_at, \
              (SELECT MIN(next_at) FROM attempts WHERE state IN ('sending', 'unknown', 'pending')) AS look_at, \
-             (SELECT MIN(next_step_at) FROM dunning_cases WHERE state = 'open' AND next_step_at IS NOT NULL) AS step_at",
+             (SELECT MIN(next_step_at) FROM dunning_cases WHERE state = 'open' AND next_step_at IS NOT NULL) AS step_at, \
+             (SELECT MIN(audit_at) FROM charges WHERE audit_at IS NOT NULL) AS audit_at",
         ))
         .await
     }
