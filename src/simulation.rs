@@ -22,6 +22,7 @@ mod wire;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -94,6 +95,14 @@ pub struct Report {
     pub story: Vec<String>,
 }
 
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { seed, world, subscriptions, months, kinds, .. } = self;
+        write!(f, "seed {seed} in world {world:?}, {subscriptions} subscriptions, {months} months, ")?;
+        write!(f, "{} daemons, faults: {kinds}", self.daemons())
+    }
+}
+
 impl Plan {
     /// A run of the usual size, drawn from its seed.
     pub fn of_seed(seed: u64, world: Which) -> Plan {
@@ -147,5 +156,21 @@ impl Plan {
         let directory = parent.join(format!("dues-simulation-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).map_err(SimulationError::Directory)?;
         Ok(directory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::campaign::Campaign;
+    use super::*;
+
+    /// The simulation as a unit test: a few small worlds in a few seconds, which is what planted faults are held against one by one.
+    #[test]
+    fn a_few_small_worlds_keep_every_promise() {
+        let small = |seed, world| Plan { subscriptions: 24, months: 1, ..Plan::of_seed(seed, world) };
+        let plans: Vec<Plan> = (1..=4).flat_map(|seed| [small(seed, Which::A), small(seed, Which::B)]).collect();
+        let campaign = Campaign::play(&plans, 2).unwrap();
+        let breaches = campaign.failed.map(|(plan, report)| (plan.to_string(), report.breaches));
+        assert_eq!(breaches, None);
     }
 }

@@ -2,12 +2,16 @@
 
 mod support;
 
+use std::time::Duration;
+
 use dues::simulation::campaign::Campaign;
 use dues::simulation::{Broken, Plan, Which, smallest};
 use support::postgres::Cluster;
 
 /// Seeds of each world in an ordinary run.
 const SEEDS: u64 = 40;
+/// A run that fails is made smaller for so long.
+const SHRINK_FOR: Duration = Duration::from_secs(60);
 
 fn seeds() -> u64 {
     std::env::var("DUES_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
@@ -22,8 +26,9 @@ fn every_period_is_charged_once_whatever_happens() {
     for (name, count) in &campaign.counts {
         println!("{count:9}  {name}");
     }
-    if let Some((plan, _)) = &campaign.failed {
-        let (plan, report) = smallest(plan).unwrap();
+    if let Some((plan, report)) = &campaign.failed {
+        println!("{plan}: {:#?}", report.breaches);
+        let (plan, report) = smallest(plan, SHRINK_FOR).unwrap();
         for line in &report.story {
             println!("{line}");
         }

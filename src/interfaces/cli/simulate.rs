@@ -1,6 +1,7 @@
 //! `dues simulate`: the proof that a period is charged once, for people: seeded worlds full of faults, and checkers.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -40,6 +41,9 @@ pub struct Args {
     /// How many runs at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
     threads: u64,
+    /// How long a run that fails may be made smaller, in seconds; 0 tells it as it is
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    shrink_for: u64,
 }
 
 /// A world, as the command line names it.
@@ -57,9 +61,16 @@ impl Args {
         let plans = self.plans();
         let threads = usize::try_from(self.threads)?;
         // Every run has a runtime of its own, and none may be made inside another.
+        let patience = Duration::from_secs(self.shrink_for);
         let played = std::thread::spawn(move || {
             let campaign = Campaign::play(&plans, threads)?;
-            let failed = campaign.failed.as_ref().map(|(plan, _)| smallest(plan)).transpose()?;
+            if let Some((plan, report)) = &campaign.failed {
+                for breach in &report.breaches {
+                    eprintln!("{breach}");
+                }
+                eprintln!("in {plan}; it is made smaller for {patience:?} at most");
+            }
+            let failed = campaign.failed.as_ref().map(|(plan, _)| smallest(plan, patience)).transpose()?;
             Ok::<_, crate::simulation::SimulationError>((campaign, failed))
         });
         let played = played.join().map_err(|_| anyhow::anyhow!("the simulation broke off"))?;
@@ -96,10 +107,7 @@ impl Args {
         for breach in &report.breaches {
             eprintln!("{breach}");
         }
-        eprintln!(
-            "seed {} in world {:?}, {} subscriptions, {} months, faults: {}",
-            plan.seed, plan.world, plan.subscriptions, plan.months, plan.kinds
-        );
+        eprintln!("{plan}");
         Ok(ExitCode::from(exit::FAILED))
     }
 
