@@ -110,7 +110,7 @@ impl Plan {
             seed,
             world,
             subscriptions: 100 + u32::try_from(seed.wrapping_mul(37) % 121).unwrap_or_default(),
-            months: 1 + u32::try_from(seed % 3).unwrap_or_default(),
+            months: 2 + u32::try_from(seed % 3).unwrap_or_default(),
             daemons: None,
             kinds: Kinds::all(),
             broken: None,

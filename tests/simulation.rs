@@ -9,7 +9,7 @@ use dues::simulation::{Broken, Plan, Which, smallest};
 use support::postgres::Cluster;
 
 /// Seeds of each world in an ordinary run.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 26;
 /// A run that fails is made smaller for so long.
 const SHRINK_FOR: Duration = Duration::from_secs(60);
 

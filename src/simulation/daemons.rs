@@ -25,10 +25,12 @@ use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError, Tick, open};
 use crate::store::Store;
 
+/// A loop that is to come round comes round no sooner, as on a machine that has other work.
+const SOONEST: TimeDelta = TimeDelta::milliseconds(250);
 /// The verbs of a turn.
 const VERBS: u64 = 6;
 /// A daemon comes round so often in a time that would be a gap.
-const BEATS_IN_A_GAP: i32 = 3;
+const BEATS_IN_A_GAP: i32 = 2;
 
 /// What a daemon works with between its turns.
 pub(super) struct Verbs {
@@ -279,7 +281,7 @@ impl Daemon {
                     (self.again_at, self.again) = (Some(now + TimeDelta::seconds(1)), turned.failed);
                 } else if let Some(at) = turned.wake_at {
                     let at = at - self.wire.stage.ahead();
-                    self.again_at = Some(at.max(now + TimeDelta::milliseconds(10)));
+                    self.again_at = Some(at.max(now + SOONEST));
                     self.again = Due { collect: true, reconcile: true, audit: true, ..Due::default() };
                 }
                 turned

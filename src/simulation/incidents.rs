@@ -54,7 +54,7 @@ pub(super) fn draw(begins: Instant, ends: Instant, bears: Bears, chance: &Chance
     }
     let dice = chance.below(2);
     if bears.alone && bears.look_ups && dice == 0 {
-        for _ in 0..2 {
+        for _ in 0..4 {
             let copied_at = at(chance);
             let age = match chance.below(4) {
                 0 => minutes(chance, 10, 2 * 60),

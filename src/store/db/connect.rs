@@ -16,6 +16,8 @@ use super::{Db, Store, unopened};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
+/// A connection keeps so many statements prepared: all that the engine has, with room.
+const STATEMENTS_KEPT: usize = 400;
 /// Readers beside the one writer of a SQLite file.
 const SQLITE_READERS: u32 = 4;
 /// Pages in the write-ahead log before SQLite moves them into the file: larger than its default, which costs throughput.
@@ -168,7 +170,7 @@ fn postgres_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> 
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
         ("jit", "off"),
     ];
-    Ok(options.application_name("dues").options(settings))
+    Ok(options.application_name("dues").statement_cache_capacity(STATEMENTS_KEPT).options(settings))
 }
 
 /// Makes one connection and closes it. A pool tries again until its time is up, and then knows no more than that.
@@ -188,6 +190,7 @@ fn sqlite_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(busy_timeout)
+        .statement_cache_capacity(STATEMENTS_KEPT)
         .pragma("wal_autocheckpoint", SQLITE_PAGES_BEFORE_CHECKPOINT)
         .pragma("cache_size", SQLITE_CACHE)
         .pragma("journal_size_limit", SQLITE_LOG_BYTES)
