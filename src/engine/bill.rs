@@ -24,7 +24,7 @@ use crate::store::subscriptions::{Advance, DueRow, StoredSchedule};
 use crate::store::{StoreError, parse};
 
 /// Periods of one subscription that are opened at once; more than any catch-up has, so that the rule sees all of them.
-const PERIODS_AT_ONCE: usize = 5_000;
+pub(super) const PERIODS_AT_ONCE: usize = 5_000;
 /// How often bill looks whether a predecessor's outcome has come, or the last charge before an end.
 const PREDECESSOR_LOOK: TimeDelta = TimeDelta::minutes(10);
 /// When bill looks again at a subscription whose plan version it cannot read.
@@ -115,7 +115,8 @@ impl Engine {
         let database_now = tx.now().await?;
         let now = database_now.min(self.clock.now());
         let held_for_the_clock = tx.standing(&self.node).await?.held_reason.as_deref() == Some("clock");
-        if held_for_the_clock || self.steady.jump(database_now, self.clock.since_boot()).is_some() {
+        let wrong = self.steady.wrong(database_now, self.clock.since_boot()).is_some() || self.steady.awaits_gateway();
+        if held_for_the_clock || wrong {
             // Which period has begun is not known while the clock is not.
             tx.commit().await?;
             return Ok((0, 0));
