@@ -216,6 +216,18 @@ impl Tx {
         Ok(())
     }
 
+    /// Brings forward what was put off until an operator lets things go on: its count of looks tells it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(super) async fn bring_forward(&mut self, now: Instant) -> Result<u64, StoreError> {
+        self.run(
+            Statement::new("UPDATE attempts SET next_at = $1, lease_until = $1 WHERE state = 'created' AND looks > 0 AND next_at > $1")
+                .bind(now),
+        )
+        .await
+    }
+
     /// What the POSTs of these attempts are made of.
     ///
     /// # Errors

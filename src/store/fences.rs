@@ -235,11 +235,7 @@ impl Tx {
         ))
         .await?;
         self.close_reviews_of(ReviewReason::Hold, reason, by, now).await?;
-        self.run(
-            Statement::new("UPDATE attempts SET next_at = $1, lease_until = $1 WHERE state = 'created' AND looks > 0 AND next_at > $1")
-                .bind(now),
-        )
-        .await?;
+        self.bring_forward(now).await?;
         Ok(acknowledged)
     }
 }

@@ -60,7 +60,9 @@ async fn a_fence_that_holds_is_seen_by_every_send_until_it_is_acknowledged() {
         let now = ledger.now;
         let mut tx = ledger.begin().await;
         let before = tx.standing("one").await.unwrap();
-        assert_eq!((before.continuity_from, before.held_at, before.not_found), (None, None, 0), "{on:?}");
+        // Books that begin look up what fell due before.
+        let begun = tx.fence().await.unwrap().started_at;
+        assert_eq!((before.continuity_from, before.held_at, before.not_found), (Some(begun), None, 0), "{on:?}");
         let notice = NewFence { reason: "rewound", detail: "a fail-over".to_owned(), lost_sends: 3, holds: false };
         tx.raise_fence(&notice, "one", now).await.unwrap();
         tx.expect_fewer_strangers(1).await.unwrap();
@@ -128,9 +130,9 @@ async fn a_day_is_planned_once_from_what_falls_due_then() {
         assert!(tx.brake("twice as much", ledger.now).await.unwrap(), "{on:?}");
         assert!(!tx.brake("again", ledger.now).await.unwrap(), "{on:?}");
         assert!(tx.standing("one").await.unwrap().braked_at.is_some(), "{on:?}");
-        let granted = tx.release_brake(today).await.unwrap();
+        let granted = tx.release_brake(today, ledger.now).await.unwrap();
         assert!(granted.is_some_and(|it| it.iter().all(|it| it.currency == "HKD")), "{on:?}");
-        assert_eq!(tx.release_brake(today).await.unwrap(), None, "{on:?}");
+        assert_eq!(tx.release_brake(today, ledger.now).await.unwrap(), None, "{on:?}");
         tx.commit().await.unwrap();
         assert_eq!(ledger.store.plans_of_day(today).await.unwrap().len(), 2, "{on:?}");
     }
