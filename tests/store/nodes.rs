@@ -158,6 +158,30 @@ async fn an_audit_comes_back_until_it_is_noted() {
 }
 
 #[tokio::test]
+async fn a_charge_that_was_never_billed_is_audited_after_a_fence_and_gets_an_attempt_that_is_never_sent() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let subscription = ledger.enter("A").await;
+        let held = ledger.open(subscription, 0, dues::domain::charge::ChargeState::Held).await;
+        let mut tx = ledger.begin().await;
+        assert_eq!(tx.charges_to_audit(ledger.now, ledger.now, 9).await.unwrap(), [], "{on:?}");
+        let fence = NewFence { reason: "asked", detail: "look".to_owned(), lost_sends: 0, holds: false };
+        tx.raise_fence(&fence, "one", ledger.now).await.unwrap();
+        let rows = tx.charges_to_audit(ledger.now, ledger.now + minutes(3), 9).await.unwrap();
+        assert_eq!((rows.len(), rows[0].id, rows[0].attempt_id), (1, held, None), "{on:?}");
+        tx.commit().await.unwrap();
+        let intent = ledger.intent(held, 1, ledger.now).await;
+        let mut tx = ledger.begin().await;
+        tx.create_attempts(&[intent], ledger.now).await.unwrap();
+        let stand_ins = tx.never_to_be_sent(vec![held], ledger.now).await.unwrap();
+        assert_eq!((stand_ins.len(), stand_ins[0].0), (1, held), "{on:?}");
+        assert_eq!(tx.never_to_be_sent(vec![held], ledger.now).await.unwrap(), [], "{on:?}");
+        tx.commit().await.unwrap();
+        assert_eq!(ledger.store.next_of_each().await.unwrap().send_at, None, "{on:?}");
+    }
+}
+
+#[tokio::test]
 async fn how_everything_stands_is_told_a_charge_a_row() {
     for on in BOTH {
         let ledger = Ledger::new(on).await;

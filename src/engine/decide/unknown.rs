@@ -98,7 +98,7 @@ fn owner_of(desk: &Desk, payment: &Payment) -> Option<i64> {
     by_id.or_else(|| attempts.iter().find(|it| Some(it.n) == payment.attempt_n)).map(|it| it.id)
 }
 
-pub(super) fn took_money(payment: &Payment) -> bool {
+pub(in crate::engine) fn took_money(payment: &Payment) -> bool {
     matches!(
         payment.status,
         PaymentStatus::Captured
@@ -108,7 +108,7 @@ pub(super) fn took_money(payment: &Payment) -> bool {
     )
 }
 
-pub(super) fn is_open(payment: &Payment) -> bool {
+pub(in crate::engine) fn is_open(payment: &Payment) -> bool {
     payment.retry_scheduled
         || matches!(
             payment.status,
