@@ -46,7 +46,7 @@ use crate::gateway::meter::{Answered, Meter};
 use crate::gateway::payments::Client;
 use crate::store::{Store, StoreError};
 
-pub use gate::{Gate, GateState};
+pub use gate::{BudgetFigures, Gate, GateFigures, GateState};
 pub use pace::{HeldBack, Pace, unknown_limit};
 pub use rules::Rules;
 pub use steady::Steady;

@@ -4,6 +4,7 @@ mod alert;
 mod greet;
 mod health;
 mod http;
+mod metrics;
 mod reload;
 mod verbs;
 
@@ -60,7 +61,7 @@ pub async fn run(
         tracing::info!("stopped before the database was reached");
         return Ok(());
     };
-    health.watch(Arc::clone(&engine.gate));
+    health.watch(Arc::clone(&engine.gate), engine.store.clone());
     engine.steady.await_gateway();
     let Some(released) = take_name(&engine, verify_first, lock.is_some(), &health, &mut signals).await? else {
         tracing::info!("stopped before the database was reached");

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 
 /// Between two greetings.
-const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Greets until an answer has come, or `stop`.
 pub(super) async fn greet(engine: Engine, stop: CancellationToken) {
