@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod collect;
 pub mod dun;
 pub mod flights;
+pub mod greet;
 pub mod hand_over;
 pub mod high_water;
 pub mod lift;
@@ -41,11 +42,12 @@ use tokio::sync::Notify;
 
 use crate::chance::Chance;
 use crate::clock::{Clock, Instant};
+use crate::gateway::meter::{Answered, Meter};
 use crate::gateway::payments::Client;
 use crate::store::{Store, StoreError};
 
-pub use gate::{Gate, GateState};
-pub use pace::Pace;
+pub use gate::{BudgetFigures, Gate, GateFigures, GateState};
+pub use pace::{HeldBack, Pace, unknown_limit};
 pub use rules::Rules;
 pub use steady::Steady;
 
@@ -127,5 +129,12 @@ impl Engine {
         self.process = "command".into();
         self.high_water = high_water::HighWater::nowhere();
         self
+    }
+
+    /// Hears what the answer to a question says of the time.
+    fn hear(&self, meter: &Meter) {
+        if let Some(Answered { date }) = meter.answered() {
+            self.steady.hear(date, self.clock.now(), self.clock.since_boot());
+        }
     }
 }

@@ -119,12 +119,16 @@ impl Ground {
 
     /// Hands over subscriptions whose first period began yesterday.
     async fn hand_over(&self, count: u32) {
-        let clock = Clock::system();
+        let now = Clock::system().now();
+        // The books are two days old, so that what falls due yesterday did so while they stood: new books look it up before its first send.
+        let begun = Duration::from_hours(48);
+        let clock = Clock::manual(now - begun);
         let key = sandbox::Settings::default().secret_key;
         let nobody = Sandbox::new(sandbox::Settings::default(), Script::default(), clock.clone(), 1).in_process();
         let settings = self.settings();
-        let store = self.store().await;
+        let store = open::books(&settings, &clock).await.unwrap();
         let engine = open::engine(&settings, store, nobody, &key, Chance::seeded(3), true).await.unwrap();
+        clock.advance(begun);
         let mut set = Vec::new();
         for number in 0..count {
             let hand_over = HandOver {
@@ -138,7 +142,7 @@ impl Ground {
                     email: Some(format!("customer-{number}@example.com")),
                     country: "HK".to_owned(),
                 },
-                anchor_on: clock.now().date_naive() - chrono::Days::new(1),
+                anchor_on: now.date_naive() - chrono::Days::new(1),
                 zone: "Asia/Hong_Kong".parse().unwrap(),
                 next_charge_on: None,
             };

@@ -1,8 +1,10 @@
 //! `audit`: looks each charge up by its reference again, days and weeks after it was opened and whatever it ended as, so that a payment
 //! that the books do not know, or know otherwise, is found. It charges nothing and waits for whatever else wants to read.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use crate::engine::decide::{is_open, took_money};
 use crate::engine::flights::Flights;
 use crate::engine::gate::Kind;
 use crate::engine::observation::{Observation, Seen};
@@ -10,7 +12,9 @@ use crate::engine::reconcile::look_up;
 use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError, Tick};
 use crate::gateway::budget::TokenBucket;
+use crate::gateway::outcome::LookUpOutcome;
 use crate::store::charges::{Audited, ToAuditRow};
+use crate::store::{StoreError, parse};
 
 /// Look-ups of one audit under way at once.
 const IN_FLIGHT: usize = 16;
@@ -19,7 +23,7 @@ const IN_FLIGHT: usize = 16;
 #[derive(Debug)]
 pub struct Audit {
     engine: Engine,
-    flights: Flights<Option<(ToAuditRow, Observation)>>,
+    flights: Flights<Option<(ToAuditRow, LookUpOutcome)>>,
     pace: TokenBucket,
 }
 
@@ -81,16 +85,14 @@ impl Audit {
             let engine = self.engine.clone();
             self.flights.launch(async move {
                 let Seen::LookedUp { outcome, .. } = look_up(&engine, &row.reference, None).await else { return None };
-                let seen = Seen::Audited(outcome);
-                let seen = Observation { attempt_id: row.attempt_id, charge_id: row.id, epoch: row.lease_epoch, seen };
-                Some((row, seen))
+                Some((row, outcome))
             });
         }
         let full = used == wanted.get();
         Ok(Tick { done: recorded + leased, more: false, wake_at: self.pace.next_at(now).filter(|_| full) })
     }
 
-    async fn lease(&self, limit: u32) -> Result<Vec<ToAuditRow>, crate::store::StoreError> {
+    async fn lease(&self, limit: u32) -> Result<Vec<ToAuditRow>, StoreError> {
         let mut tx = self.engine.store.begin("audit").await?;
         let now = tx.now().await?;
         let rows = tx.charges_to_audit(now, now + delta(self.engine.rules.protocol.lease), limit).await?;
@@ -105,16 +107,26 @@ impl Audit {
             return Ok(0);
         }
         let engine = self.engine.clone();
-        let seen: Vec<Observation> = landed.iter().map(|(_, seen)| seen.clone()).collect();
+        let stand_ins = engine.stand_in(&landed).await.map_err(EngineError::of("audit"))?;
+        let seen: Vec<Observation> = landed
+            .iter()
+            .filter_map(|(row, outcome)| {
+                let attempt_id = row.attempt_id.or_else(|| stand_ins.get(&row.id).copied())?;
+                let seen = Seen::Audited(outcome.clone());
+                Some(Observation { attempt_id, charge_id: row.id, epoch: row.lease_epoch.unwrap_or_default(), seen })
+            })
+            .collect();
         let sends = engine.gate.ask(Kind::Write, 0, engine.clock.now());
         engine.settle(&seen, sends).await?;
         // The next age is written after what was found, so that a crash in between looks once more.
         let (ages, now) = (&engine.rules.audit.ages, engine.clock.now());
         let done: Vec<Audited> = landed
             .iter()
-            .filter(|(_, seen)| seen.seen.concludes())
+            .filter(|(_, outcome)| matches!(outcome, LookUpOutcome::Listed(_)))
             .map(|(row, _)| {
-                // A fence may have brought this one forward: what is next goes by age, not by how many there were.
+                // A fence may have brought this one forward: what is next goes by age, not by how many there were. What was not billed
+                // is looked up after a fence alone.
+                let ages = if row.attempt_id.is_some() { ages.as_slice() } else { &[] };
                 let next = ages.iter().map(|age| row.opened_at + delta(*age)).find(|at| *at > now);
                 Audited { charge_id: row.id, audit_at: next }
             })
@@ -127,5 +139,37 @@ impl Audit {
         work.await.map_err(EngineError::of("audit"))?;
         self.flights.recorded(count);
         Ok(count)
+    }
+}
+
+impl Engine {
+    /// An attempt for each charge that was never billed here and of which the gateway has a payment that took money or may: it was never
+    /// sent by these books, so it stands as absent until what was found is settled. Its id by charge.
+    async fn stand_in(&self, landed: &[(ToAuditRow, LookUpOutcome)]) -> Result<BTreeMap<i64, i64>, StoreError> {
+        let found = |outcome: &LookUpOutcome| match outcome {
+            LookUpOutcome::Listed(payments) => payments.iter().any(|it| took_money(it) || is_open(it)),
+            _ => false,
+        };
+        let unbilled = landed.iter().filter(|(row, outcome)| row.attempt_id.is_none() && found(outcome));
+        let charge_ids: Vec<i64> = unbilled.map(|(row, _)| row.id).collect();
+        if charge_ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut tx = self.store.begin("stand in").await?;
+        let now = tx.now().await?;
+        let rows = tx.collectables(charge_ids).await?;
+        let mut attempts = Vec::new();
+        // Somebody may have opened an attempt meanwhile: then the next audit finds the charge with it.
+        for row in rows.iter().filter(|row| row.last_n == 0) {
+            let currency = parse("charges", row.charge_id, "currency", &row.currency)?;
+            // The body is never sent; where nothing can be charged any more, it says so.
+            let source = row.gateway_source_id.as_deref().unwrap_or("none");
+            attempts.push(row.owed(currency).later(&self.rules, source, 1, now));
+        }
+        let ids: Vec<i64> = attempts.iter().map(|it| it.charge_id).collect();
+        tx.create_attempts(&attempts, now).await?;
+        let stand_ins = tx.never_to_be_sent(ids, now).await?;
+        tx.commit().await?;
+        Ok(stand_ins.into_iter().collect())
     }
 }

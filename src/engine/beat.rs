@@ -1,6 +1,8 @@
 //! `beat`: a daemon takes its name, comes round, and holds the books against the signs that they are not the latest. Whatever it finds
 //! stands in the books before anything else is sent.
 
+use std::time::Duration;
+
 use chrono::{Days, TimeDelta};
 
 use crate::clock::Instant;
@@ -36,6 +38,8 @@ pub struct Beat {
 #[derive(Debug, Clone, Copy)]
 struct Clocked {
     trust: bool,
+    /// Also against the gateway's clock: an operator says so.
+    accept: bool,
     told: bool,
 }
 
@@ -70,7 +74,7 @@ impl Engine {
             let node = tx.node(&self.node).await?;
             if let Some(node) = node.as_ref().filter(|node| node.process != *self.process && node.stopped_at.is_none())
             {
-                refuse_the_living(node, now)?;
+                refuse_the_living(node, now, boot)?;
             }
             let released = tx.release_leases_of(&self.node, now).await?;
             tx.register_node(&self.node, &self.process, now).await?;
@@ -110,7 +114,8 @@ impl Engine {
     /// [`BeatError::Replaced`] where another process has the name; the daemon ends then.
     pub async fn beat(&self) -> Result<Beat, BeatError> {
         let mark = self.high_water.read()?;
-        let condition = self.gate.state().cause;
+        let held_back = || self.pace.held_back().map(|it| it.to_string());
+        let condition = self.gate.state().cause.or_else(held_back);
         let work = async {
             let mut tx = self.store.begin("beat").await?;
             let now = tx.now().await?;
@@ -142,7 +147,9 @@ impl Engine {
             tx.commit().await?;
             // Only what stands in the books is remembered: a round that failed has neither told nor trusted.
             self.steady.tell(clocked.told);
-            if clocked.trust {
+            if clocked.accept {
+                self.steady.accept(now, boot);
+            } else if clocked.trust {
                 self.steady.trust(now, boot);
             }
             if let Some(raised) = &raised {
@@ -209,7 +216,8 @@ impl Engine {
         Ok(())
     }
 
-    /// A clock that jumped holds everything until it is right again, or an operator has acknowledged that it is right now.
+    /// A clock that jumped, or is not the gateway's, holds everything until it is right again, or an operator has acknowledged that it is
+    /// right now.
     async fn watch_clock(
         &self,
         tx: &mut Tx,
@@ -217,23 +225,25 @@ impl Engine {
         raised: &mut Option<NewFence>,
         now: Instant,
     ) -> Result<Clocked, StoreError> {
+        let boot = self.clock.since_boot();
         let held_for_it = fence.held_reason.as_deref() == Some("clock");
-        let nothing = Clocked { trust: false, told: self.steady.is_told() };
-        Ok(match self.steady.jump(now, self.clock.since_boot()) {
+        let nothing = Clocked { trust: false, accept: false, told: self.steady.is_told() };
+        let right = Clocked { trust: true, told: false, ..nothing };
+        Ok(match self.steady.wrong(now, boot) {
             None => {
-                if held_for_it && self.steady.is_told() {
+                // A process that was started while the books were held for the clock has seen no other clock than that one, unless the
+                // gateway's agrees.
+                let knows = !held_for_it || self.steady.is_told() || self.steady.gateway_agrees(now, boot);
+                if held_for_it && knows {
                     tx.acknowledge_clock(&self.node, now).await?;
                     *fence = tx.fence().await?;
                 }
-                // A process that was started while the books were held for the clock has seen no other clock than that one.
-                let knows = !held_for_it || self.steady.is_told();
-                if knows { Clocked { trust: true, told: false } } else { nothing }
+                if knows { right } else { nothing }
             }
             // An operator has acknowledged what this daemon told: the clock is right as it is.
-            Some(_) if fence.held_at.is_none() && self.steady.is_told() => Clocked { trust: true, told: false },
-            Some(jump) if fence.held_at.is_none() => {
-                let detail = format!("the clock jumped by {} seconds while the daemon ran", jump.num_seconds());
-                let fence = NewFence { reason: "clock", detail, lost_sends: 0, holds: true };
+            Some(_) if fence.held_at.is_none() && self.steady.is_told() => Clocked { accept: true, ..right },
+            Some(wrong) if fence.held_at.is_none() => {
+                let fence = NewFence { reason: "clock", detail: wrong.to_string(), lost_sends: 0, holds: true };
                 self.raise(tx, &fence, now).await?;
                 *raised = Some(fence);
                 Clocked { told: true, ..nothing }
@@ -257,9 +267,14 @@ impl Engine {
 }
 
 /// A process that is alive keeps its name.
-fn refuse_the_living(node: &NodeRow, now: Instant) -> Result<(), StoreError> {
+fn refuse_the_living(node: &NodeRow, now: Instant, since_boot: Duration) -> Result<(), StoreError> {
     let asleep = now - node.heartbeat_at;
-    let alive = if is_of_this_machine(&node.process) { is_alive(&node.process) } else { asleep.abs() < ALIVE_WITHIN };
+    let alive = if is_of_this_machine(&node.process) {
+        // Who came round last before this machine was started is gone, whoever has its number now.
+        asleep.to_std().is_ok_and(|asleep| asleep <= since_boot) && is_alive(&node.process)
+    } else {
+        asleep.abs() < ALIVE_WITHIN
+    };
     if !alive {
         return Ok(());
     }
@@ -281,5 +296,28 @@ fn say(fence: &NewFence) {
             "everything due is looked up before it is sent: {}",
             fence.detail
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::instant_from_micros;
+
+    #[test]
+    fn a_process_from_before_the_machines_start_is_gone_whoever_has_its_number() {
+        let now = instant_from_micros(1_800_000_000_000_000);
+        let node = |ago| NodeRow {
+            name: "one".to_owned(),
+            process: crate::engine::process::this(),
+            started_at: now - TimeDelta::days(1),
+            heartbeat_at: now - TimeDelta::seconds(ago),
+            stopped_at: None,
+            sends: 0,
+            condition: None,
+        };
+        let booted = Duration::from_secs(60);
+        assert!(refuse_the_living(&node(59), now, booted).is_err(), "it is this very process");
+        assert!(refuse_the_living(&node(61), now, booted).is_ok(), "a hardened service does not see which boot it is");
     }
 }

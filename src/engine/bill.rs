@@ -17,6 +17,7 @@ use crate::engine::intent::Owed;
 use crate::engine::rules::{Rules, delta};
 use crate::engine::{Engine, EngineError, Tick};
 use crate::store::charges::NewCharge;
+use crate::store::fences::NOT_BILLED_AUDITED_FOR;
 use crate::store::journal::Entry;
 use crate::store::plans::StoredPlan;
 use crate::store::reviews::NewReview;
@@ -24,7 +25,7 @@ use crate::store::subscriptions::{Advance, DueRow, StoredSchedule};
 use crate::store::{StoreError, parse};
 
 /// Periods of one subscription that are opened at once; more than any catch-up has, so that the rule sees all of them.
-const PERIODS_AT_ONCE: usize = 5_000;
+pub(super) const PERIODS_AT_ONCE: usize = 5_000;
 /// How often bill looks whether a predecessor's outcome has come, or the last charge before an end.
 const PREDECESSOR_LOOK: TimeDelta = TimeDelta::minutes(10);
 /// When bill looks again at a subscription whose plan version it cannot read.
@@ -41,6 +42,8 @@ struct Plan {
     advances: Vec<Advance>,
     reviews: Vec<NewReview>,
     journal: Vec<Entry>,
+    /// What fell due before may have been charged by books that are lost.
+    continuity_from: Option<Instant>,
 }
 
 /// Why a subscription's periods cannot be opened.
@@ -114,8 +117,10 @@ impl Engine {
         // A period begins when both the database's clock and ours say so.
         let database_now = tx.now().await?;
         let now = database_now.min(self.clock.now());
-        let held_for_the_clock = tx.standing(&self.node).await?.held_reason.as_deref() == Some("clock");
-        if held_for_the_clock || self.steady.jump(database_now, self.clock.since_boot()).is_some() {
+        let standing = tx.standing(&self.node).await?;
+        let held_for_the_clock = standing.held_reason.as_deref() == Some("clock");
+        let wrong = self.steady.wrong(database_now, self.clock.since_boot()).is_some() || self.steady.awaits_gateway();
+        if held_for_the_clock || wrong {
             // Which period has begun is not known while the clock is not.
             tx.commit().await?;
             return Ok((0, 0));
@@ -130,12 +135,12 @@ impl Engine {
         newer.retain(|id| self.rules.plan(*id).is_none());
         let newer = if newer.is_empty() { BTreeMap::new() } else { tx.plan_versions(newer).await? };
         let plans = Plans { rules: &self.rules, newer };
-        let mut plan = Plan::default();
+        let mut plan = Plan { continuity_from: standing.continuity_from, ..Plan::default() };
         for (place, row) in due.iter().enumerate() {
             let schedule = schedules.get(&row.id);
             self.plan_one(&mut plan, &plans, place, row, schedule, now)?;
         }
-        let Plan { openings, advances, reviews, mut journal } = plan;
+        let Plan { openings, advances, reviews, mut journal, continuity_from: _ } = plan;
         let new: Vec<NewCharge> = openings.iter().map(|opening| opening.charge.clone()).collect();
         let ids = if new.is_empty() { Default::default() } else { tx.open_charges(&new, now).await? };
         let mut attempts = Vec::new();
@@ -279,7 +284,12 @@ impl Engine {
             let Some(stored) = plan_id.and_then(|id| plans.get(id)) else {
                 return Err(Unopenable::NoPlan { index: period.index, why: plans.why_not(plan_id) });
             };
-            openings.push(self.opening(place, row, stored, period, *decision, advance.state, now));
+            let mut opening = self.opening(place, row, stored, period, *decision, advance.state, now);
+            if opening.send_at.is_none() && plan.continuity_from.is_some_and(|from| period.start_at < from) {
+                let lately = now - period.start_at <= NOT_BILLED_AUDITED_FOR;
+                opening.charge.audit_at = (lately || *decision == Decision::Hold).then_some(now);
+            }
+            openings.push(opening);
         }
         let bills = openings.iter().any(|opening| opening.send_at.is_some());
         if row.gateway_source_id.is_none() && bills {

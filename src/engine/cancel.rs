@@ -3,6 +3,7 @@
 
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
+use crate::engine::bill::PERIODS_AT_ONCE;
 use crate::engine::{Engine, EngineError};
 use crate::store::subscriptions::Ended;
 use crate::store::{Store, StoreError};
@@ -12,6 +13,8 @@ use crate::store::{Store, StoreError};
 pub struct Canceled {
     /// Its state now.
     pub state: SubscriptionState,
+    /// Periods that had begun and were not opened yet: at the end of a period these are still owed.
+    pub begun: usize,
     /// Charges that are no longer owed.
     pub voided: u64,
     /// Charges whose payment may be on the wire: their outcome is still recorded.
@@ -71,13 +74,19 @@ pub async fn cancel(
             Err(illegal) => return Ok(Some(Err(illegal))),
         };
         if at_period_end {
-            tx.cancel_at_period_end(id, reason, operator, now).await?;
+            // A period that has begun is owed, whether a daemon was there to open it or not: the one after it is the next.
+            let schedule = tx.schedules(vec![id]).await?.remove(&id).and_then(Result::ok);
+            let next = tx.next_index(id).await?;
+            let begun =
+                schedule.and_then(|it| it.schedule.begun_by(next, now, PERIODS_AT_ONCE).ok()).unwrap_or_default();
+            let at = begun.last().map_or(next, |last| last.index + 1);
+            tx.cancel_at_period_end(id, at, reason, operator, now).await?;
             tx.commit().await?;
-            return Ok(Some(Ok(Canceled { state: was, voided: 0, on_the_wire: 0 })));
+            return Ok(Some(Ok(Canceled { state: was, begun: begun.len(), voided: 0, on_the_wire: 0 })));
         }
         let Ended { voided, on_the_wire } = tx.end_subscription(id, was, state, reason, operator, now).await?;
         tx.commit().await?;
-        Ok::<_, StoreError>(Some(Ok(Canceled { state, voided, on_the_wire })))
+        Ok::<_, StoreError>(Some(Ok(Canceled { state, begun: 0, voided, on_the_wire })))
     };
     match work.await.map_err(of)? {
         None => Err(CancelError::NotFound(name.to_owned())),

@@ -6,7 +6,7 @@ mod audit;
 mod send;
 mod unknown;
 
-pub(super) use unknown::ABSENT;
+pub(super) use unknown::{ABSENT, is_open, took_money};
 
 use chrono::TimeDelta;
 

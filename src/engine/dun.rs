@@ -6,7 +6,6 @@ use crate::domain::charge::ChargeState;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
 use crate::engine::decide::ABSENT;
-use crate::engine::intent::Owed;
 use crate::engine::{Engine, EngineError, Tick};
 use crate::store::changes::{Changes, ChargeChange};
 use crate::store::charges::CollectableRow;
@@ -53,21 +52,7 @@ impl Engine {
                 }
             };
             steps.push((case.charge_id, if free { case.steps } else { case.steps + 1 }));
-            let owed = Owed {
-                charge_id: row.charge_id,
-                subscription_reference: &row.subscription_reference,
-                period_index: row.period_index,
-                reference: &row.reference,
-                amount_minor: row.amount_minor,
-                currency,
-                plan_name: &row.plan_name,
-                description: &row.description,
-                customer_id: row.customer_id,
-                customer_name: row.customer_name.as_deref(),
-                customer_email: row.customer_email.as_deref(),
-                country: &row.country,
-            };
-            attempts.push(owed.later(&self.rules, source, row.last_n + 1, now));
+            attempts.push(row.owed(currency).later(&self.rules, source, row.last_n + 1, now));
             journal.push(Entry {
                 act: "dunning step",
                 subscription_id: Some(row.subscription_id),

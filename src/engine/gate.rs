@@ -31,6 +31,9 @@ struct Inside {
     refusals: Refusals,
     /// When reads that were not granted may be asked for again.
     turns: Turns,
+    /// Requests that were made since the start.
+    writes_spent: u64,
+    reads_spent: u64,
 }
 
 /// A circuit, and whose probe it is.
@@ -48,6 +51,26 @@ pub struct GateState {
     pub closed: bool,
     /// Why not, and what to do.
     pub cause: Option<String>,
+}
+
+/// What is shown to who measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateFigures {
+    /// Why requests are held back, in one word; none where they go.
+    pub cause: Option<&'static str>,
+    /// The budget of POST requests.
+    pub writes: BudgetFigures,
+    /// The budget of GET requests.
+    pub reads: BudgetFigures,
+}
+
+/// One budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetFigures {
+    /// Requests a second that this daemon may make now; none where there is no limit.
+    pub per_second: Option<u32>,
+    /// Requests that it has made since it started.
+    pub spent: u64,
 }
 
 /// Requests of one kind.
@@ -82,6 +105,12 @@ impl Grant<'_> {
 
     /// The requests are being made.
     pub fn used(mut self) {
+        let mut inside = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.kind {
+            Kind::Write => inside.writes_spent += u64::from(self.requests),
+            Kind::Read => inside.reads_spent += u64::from(self.requests),
+        }
+        drop(inside);
         self.requests = 0;
     }
 }
@@ -102,6 +131,8 @@ impl Gate {
             payments: Way::new(circuit),
             refusals: Refusals::default(),
             turns: Turns::default(),
+            writes_spent: 0,
+            reads_spent: 0,
         }))
     }
 
@@ -209,6 +240,20 @@ impl Gate {
         let cause = self.0.lock().unwrap_or_else(PoisonError::into_inner).cause();
         GateState { closed: cause.is_none(), cause: cause.map(|cause| cause.to_string()) }
     }
+
+    /// The same in figures.
+    pub fn figures(&self, now: Instant) -> GateFigures {
+        let inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let figures = |bucket: &TokenBucket, spent| BudgetFigures { per_second: bucket.rate(now), spent };
+        GateFigures {
+            cause: inside.cause().map(|cause| match cause {
+                Cause::ServerTrouble { .. } => "server_trouble",
+                Cause::OurFault { .. } => "refused",
+            }),
+            writes: figures(&inside.writes, inside.writes_spent),
+            reads: figures(&inside.reads, inside.reads_spent),
+        }
+    }
 }
 
 impl Inside {
@@ -222,7 +267,9 @@ impl Inside {
 
     /// Takes from the budget what was read beyond what was granted.
     fn spend(&mut self, granted: u32, reads: Reads, now: Instant) {
-        self.reads.debit(now, reads.made.saturating_sub(granted));
+        let beyond = reads.made.saturating_sub(granted);
+        self.reads.debit(now, beyond);
+        self.reads_spent += u64::from(beyond);
         if reads.rate_limited {
             self.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
         }
@@ -329,6 +376,9 @@ mod tests {
         assert_eq!(take(&gate, Kind::Read, 5, at(0)), 5);
         gate.note_look(Signal::Success, Reads { made: 1, rate_limited: false }, at(0));
         assert!(!gate.state().closed);
+        let figures = gate.figures(at(0));
+        assert_eq!((figures.cause, figures.reads.spent, figures.writes.spent), (Some("refused"), 5, 0));
+        assert_eq!(figures.writes.per_second, Some(100));
         let early = gate.ask(Kind::Write, 5, at(59_999));
         assert_eq!((early.requests(), early.wake_at), (0, Some(at(60_000))));
         assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);

@@ -5,6 +5,7 @@ use crate::domain::money::Currency;
 use crate::engine::rules::Rules;
 use crate::gateway::payments::{Customer, FirstPayment, FrozenBody, LaterPayment, Order, Terminal, digest};
 use crate::store::attempts::NewAttempt;
+use crate::store::charges::CollectableRow;
 
 /// What every attempt of one charge says.
 #[derive(Debug, Clone)]
@@ -73,6 +74,26 @@ impl Owed<'_> {
             body_digest: digest(&body.with_customer(&customer)),
             body: body.as_str().to_owned(),
             next_at,
+        }
+    }
+}
+
+impl CollectableRow {
+    /// What every further attempt of it says.
+    pub(super) fn owed(&self, currency: Currency) -> Owed<'_> {
+        Owed {
+            charge_id: self.charge_id,
+            subscription_reference: &self.subscription_reference,
+            period_index: self.period_index,
+            reference: &self.reference,
+            amount_minor: self.amount_minor,
+            currency,
+            plan_name: &self.plan_name,
+            description: &self.description,
+            customer_id: self.customer_id,
+            customer_name: self.customer_name.as_deref(),
+            customer_email: self.customer_email.as_deref(),
+            country: &self.country,
         }
     }
 }

@@ -59,7 +59,7 @@ pub async fn resume_collecting(
         if tx.daily_plans(day).await?.is_empty() {
             tx.freeze_day(day, now).await?;
         }
-        let granted = tx.release_brake(day).await?;
+        let granted = tx.release_brake(day, now).await?;
         if granted.is_some() {
             tx.close_reviews_of(ReviewReason::Brake, reason, operator, now).await?;
             tx.write_journal(operator, now, &[lifted("brake", "braked", reason)]).await?;

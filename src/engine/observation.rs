@@ -37,13 +37,3 @@ pub enum Seen {
     /// The request that the books give is no longer the one that was frozen; it was not sent.
     BodyChanged,
 }
-
-impl Seen {
-    /// Whether a look-up brought its whole list.
-    pub(super) fn concludes(&self) -> bool {
-        match self {
-            Seen::LookedUp { outcome, .. } | Seen::Audited(outcome) => matches!(outcome, LookUpOutcome::Listed(_)),
-            Seen::Due | Seen::Posted(_) | Seen::Looked(_) | Seen::BodyChanged => false,
-        }
-    }
-}

@@ -1,6 +1,7 @@
 //! How fast this daemon sends, and what follows from outcomes that stay unknown: beyond a limit one request at a time probes.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::TimeDelta;
@@ -22,6 +23,17 @@ pub struct Pace(Mutex<Inside>);
 struct Inside {
     sends: VecDeque<(Instant, i64)>,
     sent_at: Option<Instant>,
+    /// What holds it back.
+    held_back: Option<HeldBack>,
+}
+
+/// More outcomes are unknown than may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldBack {
+    /// So many.
+    pub not_found: i64,
+    /// And so many may be.
+    pub limit: i64,
 }
 
 impl Pace {
@@ -41,12 +53,44 @@ impl Pace {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inside.forget(now);
         let last_hour: i64 = inside.sends.iter().map(|(_, count)| count).sum();
-        if not_found <= at_least.max(last_hour * UNKNOWN_PER_HUNDRED / 100) {
+        let limit = unknown_limit(at_least, last_hour);
+        if not_found <= limit {
+            if inside.held_back.take().is_some() {
+                tracing::info!(not_found, limit, "so few outcomes are unknown again that sending goes on");
+            }
             return None;
+        }
+        // Said when the limit is passed, not at every look at it.
+        if inside.held_back.replace(HeldBack { not_found, limit }).is_none() {
+            tracing::warn!(
+                not_found,
+                limit,
+                "too many outcomes are unknown: sending pauses, one request probes every half minute"
+            );
         }
         // Whatever was sent last, since the limit was passed or before, is the probe that is waited for.
         let waits = inside.sent_at.is_some_and(|at| now >= at && now < at + PROBE_EVERY);
         Some(u32::from(!waits))
+    }
+
+    /// What holds it back, as of the last look; none where nothing does.
+    pub fn held_back(&self) -> Option<HeldBack> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).held_back
+    }
+}
+
+/// How many outcomes may be unknown: so many at least, and one of a hundred that were sent in the last hour.
+pub fn unknown_limit(at_least: i64, sent_last_hour: i64) -> i64 {
+    at_least.max(sent_last_hour * UNKNOWN_PER_HUNDRED / 100)
+}
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} outcomes are unknown, and {} may be: sending pauses, one request probes every half minute",
+            self.not_found, self.limit
+        )
     }
 }
 
@@ -71,7 +115,9 @@ mod tests {
     fn beyond_the_limit_one_request_probes_now_and_then() {
         let pace = Pace::default();
         assert_eq!(pace.limit(5, 5, at(0)), None);
+        assert_eq!(pace.held_back(), None);
         assert_eq!(pace.limit(6, 5, at(0)), Some(1));
+        assert_eq!(pace.held_back(), Some(HeldBack { not_found: 6, limit: 5 }));
         assert_eq!(pace.limit(6, 5, at(0)), Some(1), "who has nothing to send takes no probe");
         pace.note(1, at(0));
         assert_eq!(pace.limit(6, 5, at(29)), Some(0));
@@ -80,5 +126,7 @@ mod tests {
         assert_eq!(pace.limit(10, 5, at(31)), None, "one of a hundred");
         assert_eq!(pace.limit(11, 5, at(61)), Some(1));
         assert_eq!(pace.limit(6, 5, at(31 + 3_600)), Some(1), "what was sent longer ago no longer counts");
+        assert_eq!(pace.limit(0, 5, at(31 + 3_600)), None);
+        assert_eq!(pace.held_back(), None);
     }
 }

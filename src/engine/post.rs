@@ -45,6 +45,7 @@ impl Cleared {
         let expected = Expected { reference: row.reference, amount_minor: row.amount_minor, currency };
         let (client, meter) = engine.client.metered();
         let outcome = client.create_payment(&row.idempotency_key, body, &expected).await;
+        engine.hear(&meter);
         seen(Seen::Posted(engine.gate.note_post(row.charge_id, outcome, meter.reads(), engine.clock.now())))
     }
 }

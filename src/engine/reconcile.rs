@@ -173,6 +173,7 @@ fn may_lead_to_a_send(seen: &&Observation) -> bool {
 async fn look_at(engine: &Engine, payment_id: &str) -> Seen {
     let (client, meter) = engine.client.metered();
     let outcome = client.payment(payment_id).await;
+    engine.hear(&meter);
     engine.gate.note_look(outcome.signal(), meter.reads(), engine.clock.now());
     Seen::Looked(outcome)
 }
@@ -188,6 +189,7 @@ pub(super) async fn look_up(engine: &Engine, reference: &str, witness: Option<St
             Some(matches!(seen, LookUpOutcome::Listed(list) if !list.is_empty()))
         }
     };
+    engine.hear(&meter);
     engine.gate.note_look(outcome.signal(), meter.reads(), engine.clock.now());
     Seen::LookedUp { outcome, witness }
 }

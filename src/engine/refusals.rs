@@ -43,7 +43,7 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> PostOutcome {
         let expected = Expected { reference: "d1-a-0".into(), amount_minor: 100, currency: "HKD".parse().unwrap() };
-        of_post(Ok(Reply { status, request_id: None, body: body.as_bytes().to_vec() }), &expected)
+        of_post(Ok(Reply { status, request_id: None, date: None, body: body.as_bytes().to_vec() }), &expected)
     }
 
     fn made() -> PostOutcome {

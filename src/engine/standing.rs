@@ -23,7 +23,7 @@ pub(super) struct Standing {
     pub held: bool,
     /// Collecting is stopped: nothing is claimed but what somebody waits for.
     pub braked: bool,
-    /// The clock has jumped, or nothing of what is settled may lead to a send.
+    /// The clock is wrong or not known to be right, or nothing of what is settled may lead to a send.
     pub closed: bool,
     /// So many requests at most.
     pub at_most: Option<u32>,
@@ -131,7 +131,7 @@ impl Engine {
             tx.freeze_day(day, now).await?;
             plans = tx.daily_plans(day).await?;
         }
-        let jumped = self.steady.jump(now, self.clock.since_boot()).is_some();
+        let wrong = self.steady.wrong(now, self.clock.since_boot()).is_some() || self.steady.awaits_gateway();
         let limit = i64::from(self.rules.protocol.unknown_limit.get());
         Ok(Standing {
             continuity_from: row.continuity_from,
@@ -139,7 +139,7 @@ impl Engine {
             strangers_left: row.strangers_left,
             held: row.held_at.is_some(),
             braked: row.braked_at.is_some(),
-            closed: jumped || self.high_water.fails(),
+            closed: wrong || self.high_water.fails(),
             at_most: self.pace.limit(row.not_found, limit, now),
             room: plans.iter().map(|row| (row.currency.clone(), Room::of(row, &self.rules.brake))).collect(),
             ..Standing::default()

@@ -1,6 +1,7 @@
-//! A clock that jumps: the wall clock is held against the time since boot, which neither jumps nor stands still. While the two
-//! disagree nothing is billed and nothing is sent.
+//! A clock that jumps or is wrong: the wall clock is held against the time since boot, which neither jumps nor stands still, and against
+//! what the gateway's answers say of the time. While they disagree nothing is billed and nothing is sent.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,25 +14,84 @@ use crate::clock::Instant;
 const BACK_AT_MOST: TimeDelta = TimeDelta::seconds(10);
 /// Further forward than a late correction, or a switch of the database's host, explains.
 const FORWARD_AT_MOST: TimeDelta = TimeDelta::hours(1);
+/// Further from the gateway's clock than any answer is old.
+const FROM_GATEWAY_AT_MOST: TimeDelta = TimeDelta::hours(1);
 
-/// What the wall clock showed at which time since boot, and whether a jump was told of.
+/// What the wall clock showed at which time since boot, and whether a wrong one was told of.
 #[derive(Debug, Default)]
 pub struct Steady {
-    base: Mutex<Option<(Instant, Duration)>>,
+    inside: Mutex<Inside>,
     told: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+struct Inside {
+    /// When the wall clock was taken for right.
+    base: Option<(Instant, Duration)>,
+    /// What the gateway's clock showed last.
+    gateway: Option<(Instant, Duration)>,
+    /// So far ahead of it an operator has said that ours may be.
+    accepted: TimeDelta,
+    /// No answer of the gateway's has come yet, and one is waited for.
+    awaits: bool,
+}
+
+/// What is wrong with the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// It jumped so far.
+    Jumped(TimeDelta),
+    /// It is so far ahead of the gateway's.
+    Ahead(TimeDelta),
+}
+
 impl Steady {
-    /// How far the wall clock has jumped; none where it goes on as it should.
-    pub fn jump(&self, wall: Instant, since_boot: Duration) -> Option<TimeDelta> {
-        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        let (then, booted) = *base.get_or_insert((wall, since_boot));
-        let passed = TimeDelta::from_std(since_boot.saturating_sub(booted)).unwrap_or(TimeDelta::MAX);
-        let jump = (wall - then) - passed;
-        (jump < -BACK_AT_MOST || jump > FORWARD_AT_MOST).then_some(jump)
+    /// What is wrong with the wall clock; none where it goes on as it should.
+    pub fn wrong(&self, wall: Instant, since_boot: Duration) -> Option<Wrong> {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed =
+            |booted: Duration| TimeDelta::from_std(since_boot.saturating_sub(booted)).unwrap_or(TimeDelta::MAX);
+        if let Some((then, booted)) = inside.gateway {
+            let ahead = (wall - then) - passed(booted);
+            if (ahead - inside.accepted).abs() > FROM_GATEWAY_AT_MOST {
+                // Where the gateway says that it is wrong, it is nothing to hold a corrected one against.
+                inside.base = None;
+                return Some(Wrong::Ahead(ahead));
+            }
+        }
+        let (then, booted) = *inside.base.get_or_insert((wall, since_boot));
+        let jump = (wall - then) - passed(booted);
+        (jump < -BACK_AT_MOST || jump > FORWARD_AT_MOST).then_some(Wrong::Jumped(jump))
     }
 
-    /// Whether a jump was told of and is not yet settled.
+    /// An answer of the gateway's came, made at `date` by its clock.
+    pub fn hear(&self, date: Option<Instant>, wall: Instant, since_boot: Duration) {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.awaits = false;
+        let Some(date) = date else { return };
+        inside.gateway = Some((date, since_boot));
+        if (wall - date).abs() <= FROM_GATEWAY_AT_MOST {
+            inside.accepted = TimeDelta::zero();
+        }
+    }
+
+    /// Nothing is billed and nothing is sent before an answer of the gateway's has come: a clock may be wrong from the start.
+    pub fn await_gateway(&self) {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).awaits = true;
+    }
+
+    /// Whether one is still waited for.
+    pub fn awaits_gateway(&self) -> bool {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).awaits
+    }
+
+    /// Whether the gateway's clock has been heard and agrees.
+    pub fn gateway_agrees(&self, wall: Instant, since_boot: Duration) -> bool {
+        let heard = self.inside.lock().unwrap_or_else(PoisonError::into_inner).gateway.is_some();
+        heard && !matches!(self.wrong(wall, since_boot), Some(Wrong::Ahead(_)))
+    }
+
+    /// Whether a wrong clock was told of and is not yet settled.
     pub fn is_told(&self) -> bool {
         self.told.load(Ordering::SeqCst)
     }
@@ -41,9 +101,31 @@ impl Steady {
         self.told.store(told, Ordering::SeqCst);
     }
 
-    /// Takes the wall clock for right as it is: slow corrections do not add up, and an operator has looked at a jump.
+    /// Takes the wall clock for right as it is: slow corrections do not add up.
     pub fn trust(&self, wall: Instant, since_boot: Duration) {
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Some((wall, since_boot));
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).base = Some((wall, since_boot));
+    }
+
+    /// The same, whatever the gateway's clock says: an operator has looked at it.
+    pub fn accept(&self, wall: Instant, since_boot: Duration) {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((then, booted)) = inside.gateway {
+            let passed = TimeDelta::from_std(since_boot.saturating_sub(booted)).unwrap_or(TimeDelta::MAX);
+            inside.accepted = (wall - then) - passed;
+        }
+        inside.base = Some((wall, since_boot));
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::Jumped(jump) => write!(f, "the clock jumped by {} seconds while the daemon ran", jump.num_seconds()),
+            Wrong::Ahead(ahead) if *ahead < TimeDelta::zero() => {
+                write!(f, "the clock is {} seconds behind the gateway's", -ahead.num_seconds())
+            }
+            Wrong::Ahead(ahead) => write!(f, "the clock is {} seconds ahead of the gateway's", ahead.num_seconds()),
+        }
     }
 }
 
@@ -60,14 +142,37 @@ mod tests {
     fn only_a_jump_is_told_and_one_that_is_undone_is_none() {
         let steady = Steady::default();
         let boot = |seconds: u64| Duration::from_secs(1_000 + seconds);
-        assert_eq!(steady.jump(at(0), boot(0)), None);
-        assert_eq!(steady.jump(at(86_400), boot(86_400)), None);
-        assert_eq!(steady.jump(at(86_395), boot(86_400)), None, "a step of a time service");
-        assert_eq!(steady.jump(at(86_400 + 3_000), boot(86_400)), None);
-        assert_eq!(steady.jump(at(86_400 - 60), boot(86_400)), Some(TimeDelta::seconds(-60)));
-        assert_eq!(steady.jump(at(86_400 + 7_200), boot(86_400)), Some(TimeDelta::hours(2)));
-        assert_eq!(steady.jump(at(86_401), boot(86_401)), None);
+        assert_eq!(steady.wrong(at(0), boot(0)), None);
+        assert_eq!(steady.wrong(at(86_400), boot(86_400)), None);
+        assert_eq!(steady.wrong(at(86_395), boot(86_400)), None, "a step of a time service");
+        assert_eq!(steady.wrong(at(86_400 + 3_000), boot(86_400)), None);
+        assert_eq!(steady.wrong(at(86_400 - 60), boot(86_400)), Some(Wrong::Jumped(TimeDelta::seconds(-60))));
+        assert_eq!(steady.wrong(at(86_400 + 7_200), boot(86_400)), Some(Wrong::Jumped(TimeDelta::hours(2))));
+        assert_eq!(steady.wrong(at(86_401), boot(86_401)), None);
         steady.trust(at(200_000), boot(86_402));
-        assert_eq!(steady.jump(at(200_001), boot(86_403)), None);
+        assert_eq!(steady.wrong(at(200_001), boot(86_403)), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_from_the_start_is_told_by_the_gateways_until_it_is_corrected_or_accepted() {
+        let steady = Steady::default();
+        let boot = |seconds: u64| Duration::from_secs(1_000 + seconds);
+        let days = |days: i64| days * 86_400;
+        steady.await_gateway();
+        steady.trust(at(days(3)), boot(0));
+        assert!(steady.awaits_gateway() && !steady.gateway_agrees(at(days(3)), boot(0)));
+        steady.hear(Some(at(0)), at(days(3)), boot(0));
+        assert!(!steady.awaits_gateway());
+        assert_eq!(steady.wrong(at(days(3) + 60), boot(60)), Some(Wrong::Ahead(TimeDelta::days(3))));
+        assert_eq!(steady.wrong(at(90), boot(90)), None, "corrected: that is no jump");
+        assert!(steady.gateway_agrees(at(90), boot(90)));
+        assert_eq!(
+            steady.wrong(at(days(-2)), boot(100)).unwrap().to_string(),
+            "the clock is 172900 seconds behind the gateway's"
+        );
+        steady.accept(at(days(-2)), boot(100));
+        assert_eq!(steady.wrong(at(days(-2) + 10), boot(110)), None, "an operator says so");
+        steady.hear(Some(at(120)), at(120), boot(120));
+        assert_eq!(steady.wrong(at(120), boot(120)), Some(Wrong::Jumped(TimeDelta::seconds(days(2) + 100))));
     }
 }

@@ -4,11 +4,11 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use reqwest::{Response, Url};
 use secrecy::ExposeSecret;
 
-use super::transport::{Exchange, Lost, Method, Reply, Request, Transport};
+use super::transport::{Exchange, Lost, Method, Reply, Request, Transport, date};
 use crate::config;
 
 /// Servers close idle connections after a minute or so; a request that meets a closing one is lost with an unknown outcome.
@@ -95,6 +95,7 @@ impl Http {
         let limit_bytes = self.body_limit_bytes;
         let status = response.status().as_u16();
         let request_id = response.headers().get(REQUEST_ID).and_then(request_id);
+        let date = response.headers().get(DATE).and_then(|value| value.to_str().ok()).and_then(date);
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(broken_off)? {
             if body.len() + piece.len() > limit_bytes {
@@ -102,7 +103,7 @@ impl Http {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Reply { status, request_id, body })
+        Ok(Reply { status, request_id, date, body })
     }
 }
 

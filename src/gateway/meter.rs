@@ -1,10 +1,11 @@
-//! Counts the reads of one question. A question may take more of them than it shows: a decline's code, a list's next page, the probe
-//! after a 403. Whoever keeps the budget reads the meter afterwards.
+//! Counts the reads of one question, and notes the gateway's clock. A question may take more reads than it shows: a decline's code, a
+//! list's next page, the probe after a 403. Whoever keeps the budget reads the meter afterwards.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::transport::{Exchange, Method, Request, Transport};
+use crate::clock::Instant;
 
 /// A transport that counts what goes through it.
 #[derive(Debug)]
@@ -12,6 +13,14 @@ pub struct Meter {
     inner: Arc<dyn Transport>,
     reads: AtomicU32,
     rate_limited: AtomicBool,
+    answered: Mutex<Option<Answered>>,
+}
+
+/// The last answer, whatever it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// When it was made, by the gateway's clock; none where it did not say.
+    pub date: Option<Instant>,
 }
 
 /// What a meter shows.
@@ -25,25 +34,31 @@ pub struct Reads {
 
 impl Meter {
     pub(super) fn over(inner: Arc<dyn Transport>) -> Meter {
-        Meter { inner, reads: AtomicU32::new(0), rate_limited: AtomicBool::new(false) }
+        Meter { inner, reads: AtomicU32::new(0), rate_limited: AtomicBool::new(false), answered: Mutex::default() }
     }
 
     /// What was read until now.
     pub fn reads(&self) -> Reads {
         Reads { made: self.reads.load(Ordering::Relaxed), rate_limited: self.rate_limited.load(Ordering::Relaxed) }
     }
+
+    /// The last answer; none where none came.
+    pub fn answered(&self) -> Option<Answered> {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Transport for Meter {
     fn exchange(&self, request: Request) -> Exchange<'_> {
-        if request.method == Method::Post {
-            return self.inner.exchange(request);
-        }
         Box::pin(async move {
-            self.reads.fetch_add(1, Ordering::Relaxed);
+            let is_read = request.method == Method::Get;
+            self.reads.fetch_add(u32::from(is_read), Ordering::Relaxed);
             let came = self.inner.exchange(request).await;
-            if came.as_ref().is_ok_and(|reply| reply.status == 429) {
-                self.rate_limited.store(true, Ordering::Relaxed);
+            if let Ok(reply) = &came {
+                *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answered { date: reply.date });
+                if is_read && reply.status == 429 {
+                    self.rate_limited.store(true, Ordering::Relaxed);
+                }
             }
             came
         })

@@ -4,6 +4,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::clock::Instant;
+
 /// One request, ready to be sent. The secret is in `authorization` and nowhere else.
 #[derive(Clone)]
 pub struct Request {
@@ -35,8 +37,15 @@ pub struct Reply {
     pub status: u16,
     /// `Cko-Request-Id`, to quote to the gateway's support.
     pub request_id: Option<String>,
+    /// `Date`: the gateway's own clock, in whole seconds; none where it did not say, or not in a form that can be read.
+    pub date: Option<Instant>,
     /// The body; empty where there was none.
     pub body: Vec<u8>,
+}
+
+/// The instant of a `Date` header (RFC 9110, section 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`).
+pub(crate) fn date(text: &str) -> Option<Instant> {
+    chrono::DateTime::parse_from_rfc2822(text).ok().map(|at| at.to_utc())
 }
 
 /// An exchange that gave no whole answer, by what it proves.

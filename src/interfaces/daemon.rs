@@ -1,8 +1,10 @@
 //! The daemon: one loop a verb, woken by cron lines, bells and landing answers; signals, readiness and the watchdog around them.
 
 mod alert;
+mod greet;
 mod health;
 mod http;
+mod metrics;
 mod reload;
 mod verbs;
 
@@ -59,11 +61,12 @@ pub async fn run(
         tracing::info!("stopped before the database was reached");
         return Ok(());
     };
-    health.watch(Arc::clone(&engine.gate));
-    let mut released = engine.take_name(verify_first).await?;
-    if lock.is_some() {
-        released += engine.store.release_all_leases(clock.now()).await?;
-    }
+    health.watch(Arc::clone(&engine.gate), engine.store.clone());
+    engine.steady.await_gateway();
+    let Some(released) = take_name(&engine, verify_first, lock.is_some(), &health, &mut signals).await? else {
+        tracing::info!("stopped before the database was reached");
+        return Ok(());
+    };
     if released > 0 {
         tracing::info!(attempts = released, "a former process left work behind; it is taken up now");
     }
@@ -82,6 +85,7 @@ pub async fn run(
     let bells = &engine.bells;
     tracker.spawn(daemon.clone().turn(CollectVerb::new(&engine), cron_bells.collect.clone(), bells.collect.clone()));
     tracker.spawn(daemon.turn(ReconcileVerb::new(&engine), cron_bells.reconcile.clone(), bells.reconcile.clone()));
+    tracker.spawn(greet::greet(engine.clone(), stop.clone()));
     tracker.spawn(alert::follow(engine.clone(), settings.alerts_command.clone(), stop.clone()));
     systemd::ready();
     tracing::info!(
@@ -147,20 +151,61 @@ async fn open_engine(
             Err(error) if error.may_pass() => error,
             Err(error) => return Err(error.into()),
         };
-        health.database_fails(&error);
-        if !told {
-            told = true;
-            tracing::error!(error = %chain(&error), "the database does not answer; dues waits for it");
-            // Alive, though not of use yet: readiness says so, and a restart would not help.
-            systemd::ready();
-            systemd::status("waiting for the database");
+        if !wait_for_database(&error, &mut told, health, signals).await {
+            return Ok(None);
         }
-        systemd::watchdog();
-        tokio::select! {
-            biased;
-            () = signals.stop() => return Ok(None),
-            () = tokio::time::sleep(DATABASE_AGAIN) => {}
+    }
+}
+
+/// Takes the daemon's name, waiting for a database that is away; where the file `is_locked`, every lease on it is given back as well. How
+/// many attempts a former process left behind. None: told to stop meanwhile.
+async fn take_name(
+    engine: &Engine,
+    verify_first: bool,
+    is_locked: bool,
+    health: &Health,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<u64>> {
+    let mut told = false;
+    loop {
+        let taken = async {
+            let released = engine.take_name(verify_first).await?;
+            if !is_locked {
+                return Ok(released);
+            }
+            let all = engine.store.release_all_leases(engine.clock.now()).await;
+            Ok(released + all.map_err(EngineError::of("take name"))?)
+        };
+        match taken.await {
+            Ok(released) => {
+                health.database_answers();
+                return Ok(Some(released));
+            }
+            Err(BeatError::Engine(EngineError::Store { source, .. })) if source.may_pass() => {
+                if !wait_for_database(&source, &mut told, health, signals).await {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Says once that the database is waited for, and waits a little. False: told to stop meanwhile.
+async fn wait_for_database(error: &StoreError, told: &mut bool, health: &Health, signals: &mut Signals) -> bool {
+    health.database_fails(error);
+    if !*told {
+        *told = true;
+        tracing::error!(error = %chain(error), "the database does not answer; dues waits for it");
+        // Alive, though not of use yet: readiness says so, and a restart would not help.
+        systemd::ready();
+        systemd::status("waiting for the database");
+    }
+    systemd::watchdog();
+    tokio::select! {
+        biased;
+        () = signals.stop() => false,
+        () = tokio::time::sleep(DATABASE_AGAIN) => true,
     }
 }
 
@@ -285,4 +330,45 @@ impl Signals {
 enum Told {
     Stop,
     Reload,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::sandbox::{self, Sandbox, Script};
+    use crate::store::db::{Asked, Hook, Moment, Trouble};
+
+    /// A database that is away for the first step of taking the name.
+    #[derive(Debug, Default)]
+    struct AwayOnce(AtomicU32);
+
+    impl Hook for AwayOnce {
+        fn at(&self, moment: Moment) -> Asked<'_> {
+            let fails = moment.work == "take name" && self.0.fetch_add(1, Ordering::SeqCst) < 1;
+            Box::pin(std::future::ready(if fails { Err(Trouble::Cut) } else { Ok(()) }))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_taken_when_the_database_is_back() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite:{}", directory.path().join("dues.db").display());
+        let flags = [("installation.name", "books"), ("database.url", &*url)];
+        let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let settings = config::load(&Sources::of_flags(flags.to_vec())).expect("the settings are right").settings;
+        let clock = Clock::system();
+        let gateway = sandbox::Settings::default();
+        let key = gateway.secret_key.clone();
+        let transport = Sandbox::new(gateway, Script::default(), clock.clone(), 1).in_process();
+        let store = open::books(&settings, &clock).await.expect("the file is made");
+        let mut engine =
+            open::engine(&settings, store, transport, &key, Chance::seeded(1), true).await.expect("it opens");
+        engine.store = engine.store.with_hook(Arc::new(AwayOnce::default()));
+        let (health, mut signals) = (Health::new(clock), Signals::listen().expect("signals"));
+        let taken = take_name(&engine, false, true, &health, &mut signals).await.expect("it waits");
+        assert_eq!(taken, Some(0));
+        assert!(health.not_ready().is_empty());
+    }
 }

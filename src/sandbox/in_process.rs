@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::Sandbox;
 use super::exchange::{Fate, HttpRequest};
-use crate::gateway::transport::{Exchange, Lost, Reply, Request, Transport};
+use crate::gateway::transport::{Exchange, Lost, Reply, Request, Transport, date};
 
 /// A client waits this long for an answer.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -50,7 +50,8 @@ impl InProcess {
         if answer.body.len() > LIMIT_BYTES {
             return Err(Lost::TooLarge { limit_bytes: LIMIT_BYTES });
         }
-        let request_id = answer.headers.into_iter().find(|(name, _)| *name == "cko-request-id");
-        Ok(Reply { status: answer.status, request_id: request_id.map(|(_, id)| id), body: answer.body })
+        let header = |wanted| answer.headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        let (request_id, date) = (header("cko-request-id").cloned(), header("date").and_then(|it| date(it)));
+        Ok(Reply { status: answer.status, request_id, date, body: answer.body })
     }
 }

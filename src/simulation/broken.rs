@@ -42,7 +42,7 @@ pub(super) fn answer(
         }
         (Some(Broken::LostIsRefused), Err(Lost::NoAnswer(_))) if is_post => {
             let body = br#"{"request_id":"0","error_type":"request_invalid","error_codes":["lost"]}"#.to_vec();
-            Ok(Reply { status: 422, request_id: None, body })
+            Ok(Reply { status: 422, request_id: None, date: None, body })
         }
         (_, heard) => heard,
     }

@@ -232,5 +232,5 @@ pub(super) fn post_of(request: &Request) -> Option<Post> {
 
 fn reply(answer: Answer) -> Reply {
     let request_id = answer.headers.into_iter().find(|(name, _)| *name == "cko-request-id");
-    Reply { status: answer.status, request_id: request_id.map(|(_, id)| id), body: answer.body }
+    Reply { status: answer.status, request_id: request_id.map(|(_, id)| id), date: None, body: answer.body }
 }

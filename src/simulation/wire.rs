@@ -241,7 +241,8 @@ impl Wire {
             }
             Kind::RateLimited => Drawn { fault: Some(Fault::RateLimited), ..met },
             Kind::Garbage => {
-                let reply = |status, body: &[u8]| Ok(Reply { status, request_id: None, body: body.to_vec() });
+                let reply =
+                    |status, body: &[u8]| Ok(Reply { status, request_id: None, date: None, body: body.to_vec() });
                 match self.chance.below(5) {
                     0 => Drawn { fault: Some(Fault::HtmlBody), ..met },
                     1 => Drawn { fault: Some(Fault::TruncatedBody), ..met },

@@ -88,6 +88,10 @@ row! {
 }
 
 row! {
+    StandInRow { charge_id: i64, id: i64 }
+}
+
+row! {
     WitnessRow { reference: String }
 }
 
@@ -216,6 +220,42 @@ impl Tx {
         )
         .await?;
         Ok(())
+    }
+
+    /// Ends intents that were made only so that a payment which the gateway has is somebody's: `absent`, and never sent. Their ids, by
+    /// charge.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn never_to_be_sent(
+        &mut self,
+        charge_ids: Vec<i64>,
+        now: Instant,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        let rows: Vec<StandInRow> = self
+            .all(
+                Statement::new(
+                    "UPDATE attempts SET state = 'absent', next_at = NULL, settled_at = $1, lease_epoch = lease_epoch + 1 FROM {v} \
+                     WHERE attempts.charge_id = v.id AND attempts.state = 'created' AND attempts.sends = 0 \
+                     RETURNING attempts.charge_id, attempts.id",
+                )
+                .bind(now)
+                .rows("v", ids(charge_ids)),
+            )
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.charge_id, row.id)).collect())
+    }
+
+    /// Brings forward what was put off until an operator lets things go on: its count of looks tells it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(super) async fn bring_forward(&mut self, now: Instant) -> Result<u64, StoreError> {
+        self.run(
+            Statement::new("UPDATE attempts SET next_at = $1, lease_until = $1 WHERE state = 'created' AND looks > 0 AND next_at > $1")
+                .bind(now),
+        )
+        .await
     }
 
     /// What the POSTs of these attempts are made of.

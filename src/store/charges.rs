@@ -40,7 +40,7 @@ pub struct NewCharge {
     pub state: ChargeState,
     /// Why it is skipped or held.
     pub reason: Option<&'static str>,
-    /// When it is audited first; none where nothing is sent for it.
+    /// When it is audited first; none where nothing is sent for it, and nothing can have been.
     pub audit_at: Option<Instant>,
 }
 
@@ -64,19 +64,19 @@ row! {
         opened_at: Instant,
         /// How often it was audited.
         audits: i64,
-        /// Its last attempt.
-        attempt_id: i64,
+        /// Its last attempt; none where it was never billed.
+        attempt_id: Option<i64>,
         /// That attempt's fencing token.
-        lease_epoch: i64,
+        lease_epoch: Option<i64>,
     }
 }
 
-/// The scan of audit: an index scan over charges whose time has come; charges without an attempt have nothing at the gateway.
+/// The scan of audit: an index scan over charges whose time has come.
 pub const TO_AUDIT: &str = "WITH due AS MATERIALIZED (SELECT c.id AS due_id FROM charges c WHERE c.audit_at <= $1 \
      ORDER BY c.audit_at, c.id LIMIT $2 {lock c}), \
-     last AS (SELECT due_id, MAX(a.n) AS n FROM due JOIN attempts a ON a.charge_id = due_id GROUP BY due_id) \
+     last AS (SELECT due_id, MAX(a.n) AS n FROM due LEFT JOIN attempts a ON a.charge_id = due_id GROUP BY due_id) \
      SELECT c.id, c.reference, c.opened_at, c.audits, a.id AS attempt_id, a.lease_epoch FROM last \
-     JOIN charges c ON c.id = due_id JOIN attempts a ON a.charge_id = due_id AND a.n = last.n ORDER BY c.id";
+     JOIN charges c ON c.id = due_id LEFT JOIN attempts a ON a.charge_id = due_id AND a.n = last.n ORDER BY c.id";
 
 row! {
     OpenedRow { id: i64, public_id: String }

@@ -30,7 +30,7 @@ row! {
         sent_minor: i64,
         /// The price of one charge, on average over those planned, or over the plans of this currency where none is.
         usual_minor: i64,
-        /// Charges that the days before planned and did not send.
+        /// Charges that the days before planned and did not send, or that stand created since longer ago.
         carried_count: i64,
         /// Their sum.
         carried_minor: i64,
@@ -49,19 +49,24 @@ pub struct Amounts {
 }
 
 /// What falls due on a day, by currency: subscriptions whose next period begins then, those of one day that begin anew each day, and
-/// intents that wait for it. `$1` is the day's text, `$2` its first instant, `$3` the first after it, `$4` when it is frozen.
-const FREEZE: &str = "INSERT INTO daily_plans (day, currency, frozen_at, planned_count, planned_minor) \
-     SELECT $1, u.currency, $4, CAST(SUM(u.n) AS BIGINT), CAST(SUM(u.minor) AS BIGINT) FROM ( \
-         SELECT k.code AS currency, 0 AS n, 0 AS minor FROM currencies k \
-         UNION ALL SELECT p.currency, 1, p.amount_minor FROM subscriptions s \
+/// intents that wait for it. Intents from before the day of freezing stand beside the plan. `$1` is the day's text, `$2` its first instant,
+/// `$3` the first after it, `$4` when it is frozen, `$5` the first instant of the day before.
+const FREEZE: &str = "INSERT INTO daily_plans (day, currency, frozen_at, planned_count, planned_minor, standing_count, standing_minor) \
+     SELECT $1, u.currency, $4, CAST(SUM(u.n) AS BIGINT), CAST(SUM(u.minor) AS BIGINT), CAST(SUM(u.standing) AS BIGINT), \
+     CAST(SUM(u.standing_minor) AS BIGINT) FROM ( \
+         SELECT k.code AS currency, 0 AS n, 0 AS minor, 0 AS standing, 0 AS standing_minor FROM currencies k \
+         UNION ALL SELECT p.currency, 1, p.amount_minor, 0, 0 FROM subscriptions s \
              JOIN segments g ON g.subscription_id = s.id AND g.first_index = (SELECT MAX(h.first_index) FROM segments h \
                  WHERE h.subscription_id = s.id AND h.first_index <= s.next_index) \
              JOIN plans p ON p.id = g.plan_id \
              WHERE s.state IN ('trialing', 'active', 'past_due') AND s.bill_at < $3 \
              AND (s.next_charge_at >= $2 OR $4 >= $2 OR (g.interval_unit = 'day' AND g.interval_count = 1)) \
-         UNION ALL SELECT c.currency, 1, c.amount_minor FROM attempts a JOIN charges c ON c.id = a.charge_id \
+         UNION ALL SELECT c.currency, 1, c.amount_minor, 0, 0 FROM attempts a JOIN charges c ON c.id = a.charge_id \
              WHERE a.state = 'created' AND a.kind = 'recurring' AND a.n = 1 AND a.next_at < $3 \
              AND (a.next_at >= $2 OR $4 >= $2) \
+         UNION ALL SELECT c.currency, 0, 0, 1, c.amount_minor FROM attempts a JOIN charges c ON c.id = a.charge_id \
+             WHERE a.state = 'created' AND a.kind = 'recurring' AND a.n = 1 AND a.next_at < $2 \
+             AND a.created_at < $5 AND $4 < $2 \
      ) u GROUP BY u.currency ON CONFLICT (day, currency) DO NOTHING";
 
 impl Tx {
@@ -72,7 +77,8 @@ impl Tx {
     pub async fn freeze_day(&mut self, day: NaiveDate, now: Instant) -> Result<(), StoreError> {
         let starts = day.and_time(chrono::NaiveTime::MIN).and_utc();
         let ends = starts + chrono::TimeDelta::days(1);
-        self.run(Statement::new(FREEZE).bind(day.to_string()).bind(starts).bind(ends).bind(now)).await?;
+        let before = starts - chrono::TimeDelta::days(1);
+        self.run(Statement::new(FREEZE).bind(day.to_string()).bind(starts).bind(ends).bind(now).bind(before)).await?;
         Ok(())
     }
 
@@ -142,11 +148,12 @@ impl Tx {
         Ok(braked > 0)
     }
 
-    /// Lets collecting go on; grants what waits to be sent by the end of `day`. What was granted; none where nothing was stopped.
+    /// Lets collecting go on: brings forward what was put off until then, and grants what waits to be sent by the end of `day`. What was
+    /// granted; none where nothing was stopped.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn release_brake(&mut self, day: NaiveDate) -> Result<Option<Vec<Amounts>>, StoreError> {
+    pub async fn release_brake(&mut self, day: NaiveDate, now: Instant) -> Result<Option<Vec<Amounts>>, StoreError> {
         let released = self
             .run(Statement::new(
                 "UPDATE installation SET braked_at = NULL, braked_reason = NULL WHERE id = 1 AND braked_at IS NOT NULL",
@@ -155,6 +162,7 @@ impl Tx {
         if released == 0 {
             return Ok(None);
         }
+        self.bring_forward(now).await?;
         let waiting: Vec<WaitingRow> = self.all(Statement::new(WAITING).bind(end_of(day))).await?;
         let granted = amounts_of(waiting);
         self.grant(day, &granted).await?;
@@ -168,14 +176,47 @@ const WAITING: &str = "SELECT c.currency, COUNT(*) AS n, CAST(SUM(c.amount_minor
      JOIN charges c ON c.id = a.charge_id WHERE a.state = 'created' AND a.kind = 'recurring' AND a.n = 1 AND a.next_at < $1 \
      GROUP BY c.currency ORDER BY c.currency";
 
-const PLANS_OF_DAY: &str = "SELECT d.day, d.currency, d.planned_count, d.planned_minor, d.granted_count, d.granted_minor, \
+/// What days before owe to this one: what those of `$2` and later planned and did not send; or, where that is more, what stood created
+/// when this plan was frozen, with what the day before (`$3`) added to it.
+macro_rules! carried {
+    ($of:literal) => {
+        concat!(
+            "CAST(CASE WHEN d.standing_",
+            $of,
+            " + COALESCE(y.",
+            $of,
+            ", 0) > COALESCE(w.",
+            $of,
+            ", 0) AND d.standing_",
+            $of,
+            " > 0 THEN d.standing_",
+            $of,
+            " + COALESCE(y.",
+            $of,
+            ", 0) ELSE COALESCE(w.",
+            $of,
+            ", 0) END AS BIGINT) AS carried_",
+            $of
+        )
+    };
+}
+
+const PLANS_OF_DAY: &str = concat!(
+    "SELECT d.day, d.currency, d.planned_count, d.planned_minor, d.granted_count, d.granted_minor, \
      d.sent_count, d.sent_minor, CAST(CASE WHEN d.planned_count > 0 THEN d.planned_minor / d.planned_count \
-     ELSE COALESCE((SELECT AVG(p.amount_minor) FROM plans p WHERE p.currency = d.currency), 0) END AS BIGINT) AS usual_minor, \
-     CAST(COALESCE((SELECT SUM(e.planned_count + e.granted_count - e.sent_count) FROM daily_plans e \
-         WHERE e.currency = d.currency AND e.day < $1 AND e.day >= $2), 0) AS BIGINT) AS carried_count, \
-     CAST(COALESCE((SELECT SUM(e.planned_minor + e.granted_minor - e.sent_minor) FROM daily_plans e \
-         WHERE e.currency = d.currency AND e.day < $1 AND e.day >= $2), 0) AS BIGINT) AS carried_minor \
-     FROM daily_plans d WHERE d.day = $1 ORDER BY d.currency";
+     ELSE COALESCE((SELECT AVG(p.amount_minor) FROM plans p WHERE p.currency = d.currency), 0) END AS BIGINT) AS usual_minor, ",
+    carried!("count"),
+    ", ",
+    carried!("minor"),
+    " FROM daily_plans d \
+     LEFT JOIN (SELECT e.currency, SUM(e.planned_count + e.granted_count - e.sent_count) AS count, \
+         SUM(e.planned_minor + e.granted_minor - e.sent_minor) AS minor FROM daily_plans e \
+         WHERE e.day < $1 AND e.day >= $2 GROUP BY e.currency) w ON w.currency = d.currency \
+     LEFT JOIN (SELECT e.currency, e.planned_count + e.granted_count - e.sent_count AS count, \
+         e.planned_minor + e.granted_minor - e.sent_minor AS minor FROM daily_plans e \
+         WHERE e.day = $3) y ON y.currency = d.currency \
+     WHERE d.day = $1 ORDER BY d.currency"
+);
 
 /// What was planned and not sent is owed to later days for so long.
 const CARRIED_FOR: chrono::Days = chrono::Days::new(7);
@@ -189,7 +230,8 @@ fn set_of(amounts: &[Amounts]) -> Rows {
 }
 
 fn plans_of(day: NaiveDate) -> Statement {
-    Statement::new(PLANS_OF_DAY).bind(day.to_string()).bind((day - CARRIED_FOR).to_string())
+    let before = day - chrono::Days::new(1);
+    Statement::new(PLANS_OF_DAY).bind(day.to_string()).bind((day - CARRIED_FOR).to_string()).bind(before.to_string())
 }
 
 fn amounts_of(waiting: Vec<WaitingRow>) -> Vec<Amounts> {

@@ -1,6 +1,8 @@
 //! Fences: when the books could not be trusted to be the latest, why, and who has read it. The fence itself stands in the
 //! installation's row, so that every daemon sees it in the transaction that sends.
 
+use chrono::TimeDelta;
+
 use super::db::{Statement, Tx};
 use super::{Store, StoreError};
 use crate::clock::Instant;
@@ -108,6 +110,10 @@ row! {
     }
 }
 
+/// A period that was not billed is audited after a fence where it fell due so lately; one that is held whatever its age, for it may yet be
+/// released.
+pub const NOT_BILLED_AUDITED_FOR: TimeDelta = TimeDelta::days(35);
+
 row! { LastRow { id: i64 } }
 
 /// `$1` is the instant from which on the books lack what was done.
@@ -185,6 +191,24 @@ impl Tx {
         )
         .await?;
         self.run(Statement::new("UPDATE charges SET audit_at = $1 WHERE audit_at IS NOT NULL").bind(now)).await?;
+        // What was not billed may have been, in what the books have forgotten.
+        let since = now - NOT_BILLED_AUDITED_FOR;
+        self.run(
+            Statement::new(
+                "UPDATE charges SET audit_at = $1 WHERE state IN ('held', 'skipped', 'void') AND due_at >= $2 AND audit_at IS NULL",
+            )
+            .bind(now)
+            .bind(since),
+        )
+        .await?;
+        self.run(
+            Statement::new(
+                "UPDATE charges SET audit_at = $1 WHERE state = 'held' AND due_at < $2 AND audit_at IS NULL",
+            )
+            .bind(now)
+            .bind(since),
+        )
+        .await?;
         Ok(())
     }
 
@@ -235,11 +259,7 @@ impl Tx {
         ))
         .await?;
         self.close_reviews_of(ReviewReason::Hold, reason, by, now).await?;
-        self.run(
-            Statement::new("UPDATE attempts SET next_at = $1, lease_until = $1 WHERE state = 'created' AND looks > 0 AND next_at > $1")
-                .bind(now),
-        )
-        .await?;
+        self.bring_forward(now).await?;
         Ok(acknowledged)
     }
 }

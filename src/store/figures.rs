@@ -25,6 +25,8 @@ row! {
         unknown: i64,
         /// Those of them of which a whole look-up has shown nothing.
         not_found: i64,
+        /// Those of these that the limit on unknown outcomes is held against: a lost answer, and a key that lives.
+        held_back: i64,
         /// Dunning steps that are to come.
         retries_to_come: i64,
         /// Charges that a person must look at.
@@ -46,6 +48,7 @@ const FIGURES: &str = "SELECT \
      (SELECT COUNT(*) FROM attempts a WHERE a.state = 'pending') AS pending, \
      (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown') AS unknown, \
      (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0) AS not_found, \
+     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1 AND a.late_looks = 0) AS held_back, \
      (SELECT COUNT(*) FROM dunning_cases d WHERE d.state = 'open' AND d.next_step_at IS NOT NULL) AS retries_to_come, \
      (SELECT COUNT(*) FROM charges c WHERE c.state = 'in_review') AS charges_in_review, \
      (SELECT COUNT(*) FROM review_cases r WHERE r.resolved_at IS NULL) AS reviews, \

@@ -54,7 +54,8 @@ impl InstallationRow {
 }
 
 impl Store {
-    /// Pins the installation at the first start, and holds the config against the pins at every other.
+    /// Pins the installation at the first start, and holds the config against the pins at every other. Books that begin know nothing of
+    /// what earlier ones may have charged under the same references: what fell due before is looked up before its first send.
     ///
     /// # Errors
     /// [`StoreError::Pinned`] where one differs.
@@ -62,8 +63,8 @@ impl Store {
         let mut tx = self.begin("pin").await?;
         tx.run(
             Statement::new(
-                "INSERT INTO installation (id, ledger_id, environment, gateway_host, channel, started_at, heartbeat_at) \
-                 VALUES (1, $1, $2, $3, $4, $5, $5) ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO installation (id, ledger_id, environment, gateway_host, channel, started_at, heartbeat_at, \
+                 continuity_from) VALUES (1, $1, $2, $3, $4, $5, $5, $5) ON CONFLICT (id) DO NOTHING",
             )
             .bind(pins.ledger_id.as_str())
             .bind(pins.environment.as_str())

@@ -25,7 +25,7 @@ macro_rules! twins {
     };
 }
 
-static TWINS: &[Twin] = twins![1 "0001_books", 2 "0002_finance", 3 "0003_nodes", 4 "0004_verify"];
+static TWINS: &[Twin] = twins![1 "0001_books", 2 "0002_finance", 3 "0003_nodes", 4 "0004_verify", 5 "0005_standing"];
 
 row! {
     VersionRow { version: Option<i64> }

@@ -60,6 +60,43 @@ async fn a_living_daemon_a_late_attempt_and_a_plan_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_passed_limit_on_unknown_outcomes_is_told() {
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        let store = &shop.world.as_ref().unwrap().store;
+        let now = dues::clock::Clock::system().now();
+        let mut tx = store.begin("test").await.unwrap();
+        tx.run(Statement::new("UPDATE nodes SET heartbeat_at = $1").bind(now)).await.unwrap();
+        let lost = "UPDATE attempts SET state = 'unknown', unknown_since = $1, looks = 1, answer_lost = 1 WHERE state = 'pending'";
+        tx.run(Statement::new(lost).bind(now)).await.unwrap();
+        tx.commit().await.unwrap();
+        let document = shop.json(&["status"]);
+        assert_eq!(
+            (&document["unknown_limit"], &document["unknown_limit_passed"]),
+            (&json!(5), &json!(false)),
+            "{on:?}"
+        );
+        let limit = ["--set", "protocol.unknown_limit=1"];
+        let page = shop.dues(&[&limit[..], &["status"]].concat()).out;
+        assert!(!page.contains("unknown limit"), "{on:?}: as many as there may be\n{page}");
+
+        let mut tx = store.begin("test").await.unwrap();
+        tx.run(Statement::new("UPDATE attempts SET state = 'unknown', next_at = created_at, settled_at = NULL, looks = 1, answer_lost = 1 \
+            WHERE id = (SELECT MAX(id) FROM attempts WHERE state = 'captured' AND charge_id NOT IN \
+            (SELECT charge_id FROM attempts WHERE state = 'unknown'))")).await.unwrap();
+        tx.commit().await.unwrap();
+        let document = shop.json(&[&limit[..], &["status"]].concat());
+        assert_eq!(document["unknown_limit_passed"], true, "{on:?} {document}");
+        assert!(document["stopped_by"].as_str().unwrap().starts_with("too many outcomes are unknown"), "{on:?}");
+        let page = shop.dues(&[&limit[..], &["status"]].concat()).out;
+        assert!(
+            page.contains("unknown limit   passed: 2 lost answers of which nothing is found, 1 may be"),
+            "{on:?}\n{page}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn books_that_nobody_has_begun_have_a_status() {
     let shop = Shop::without_books();
     assert_eq!(shop.dues(&["migrate"]).code, 0);

@@ -128,3 +128,28 @@ async fn an_unknown_code_of_the_issuer_is_a_refusal_and_is_retried_as_one() {
         world.assert_books_agree().await;
     }
 }
+
+#[tokio::test]
+async fn a_step_that_an_outage_delays_is_not_spent_and_the_later_ones_count_from_the_last_decline() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        decline(&world, "ORD-1", "20091", 3);
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-20T03:00:00Z").await;
+        // The first retry is due at 04:01, the second would be at 10:02.
+        world.sandbox.set_unauthorised(true);
+        world.run_until("2026-01-20T13:00:00Z").await;
+        assert_eq!(world.attempts().await, ["ORD-1/0/1 declined", "ORD-1/0/2 created"], "{on:?}");
+        assert_eq!(cases(&world).await, ["ORD-1/0 open 1"], "{on:?}: nothing more was spent");
+        world.sandbox.set_unauthorised(false);
+        world.run_until("2026-01-25T00:00:00Z").await;
+        let sent = sent(&world).await;
+        assert_eq!(sent.len(), 4, "{on:?} {sent:?}");
+        assert!(sent[1].starts_with("ORD-1/0/2 2026-01-20 13:0"), "{on:?} {sent:?}");
+        assert!(sent[2].starts_with("ORD-1/0/3 2026-01-20 19:"), "{on:?}: six hours later: {sent:?}");
+        assert!(sent[3].starts_with("ORD-1/0/4 2026-01-21 19:"), "{on:?}: a day later: {sent:?}");
+        assert_eq!(cases(&world).await, ["ORD-1/0 recovered 3"], "{on:?}");
+        assert_eq!(reasons(&world).await, ["ORD-1/0 paid -"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}

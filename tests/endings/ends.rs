@@ -6,7 +6,7 @@ use dues::sandbox::{Outcome, Rule, Script};
 use dues::store::customers::NewCustomer;
 
 use crate::helpers::{NOTHING, decline, reasons};
-use crate::support::world::{BOTH, World, source_of};
+use crate::support::world::{BOTH, World, at, source_of};
 
 /// Hands over a monthly subscription that is charged to the wallet of `owner`.
 async fn hand_over_to_wallet_of(world: &World, owner: &str, reference: &str, anchor_on: &str) {
@@ -125,6 +125,24 @@ async fn a_cancellation_at_the_end_of_a_period_lets_the_paid_one_stand() {
         world.run_until("2026-04-01T00:00:00Z").await;
         assert_eq!(world.subscriptions().await, ["ORD-1 canceled"], "{on:?}");
         assert_eq!(reasons(&world).await, ["ORD-1/0 paid -"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_period_that_had_begun_when_its_end_was_asked_for_is_owed_although_no_daemon_had_opened_it() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-25T00:00:00Z").await;
+        // The daemon is down when the second period begins.
+        world.clock.advance_to(at("2026-02-21T00:00:00Z"));
+        let canceled = world.engine.cancel("ORD-1", true, "asked by letter", "operator").await.unwrap();
+        assert_eq!(canceled.begun, 1, "{on:?}");
+        world.run_until("2026-04-01T00:00:00Z").await;
+        assert_eq!(reasons(&world).await, ["ORD-1/0 paid -", "ORD-1/1 paid -"], "{on:?}: the third is not");
+        assert_eq!(world.subscriptions().await, ["ORD-1 canceled"], "{on:?}");
+        assert_eq!(world.reviews().await, NOTHING, "{on:?}");
         world.assert_books_agree().await;
     }
 }

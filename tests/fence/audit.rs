@@ -1,8 +1,10 @@
 //! The audit: each charge is looked up again days and weeks later, whatever it ended as.
 
 use dues::engine::audit::Audit;
+use dues::engine::lift;
 use dues::gateway::transport::Method;
 use dues::sandbox::{HttpRequest, Rule, Script};
+use dues::store::fences::NewFence;
 use serde_json::json;
 
 use crate::support::world::{BOTH, On, World, at, source_of};
@@ -107,5 +109,59 @@ async fn a_look_up_that_gives_no_conclusion_is_no_audit() {
         world.clock.advance(std::time::Duration::from_mins(4));
         audit(&world).await;
         assert_eq!(audits(&world).await, ["1 more"], "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_period_that_a_restored_backup_holds_back_is_paid_where_the_gateway_took_it_before() {
+    let flags = [("installation.high_water_file", "none"), ("protocol.gap", "1h")];
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+        world.engine.take_name(false).await.unwrap();
+        world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+        world.run_until("2026-01-15T12:00:00Z").await;
+        let (mut world, backup) = world.backed_up().await;
+        world.run_until("2026-01-22T12:00:00Z").await;
+        assert_eq!(world.sandbox.books().payments.len(), 8, "{on:?}");
+
+        // The backup knows of one. Of the seven days that it lacks, the catch-up rule bills three and holds back four.
+        let mut world = world.restarted(Some(&backup)).await;
+        world.engine.take_name(false).await.unwrap();
+        world.run_until("2026-01-22T18:00:00Z").await;
+        let held = async |world: &World| world.charges().await.iter().filter(|it| it.ends_with(" held")).count();
+        assert_eq!(held(&world).await, 4, "{on:?} {:?}", world.charges().await);
+        for _second in 0..5 {
+            audit(&world).await;
+            world.clock.advance(std::time::Duration::from_secs(1));
+        }
+        assert_eq!(held(&world).await, 0, "{on:?} {:?}", world.charges().await);
+        assert_eq!(world.engine.beat().await.unwrap().held.as_deref(), Some("stranger"), "{on:?}");
+        lift::acknowledge(&world.store, i64::MAX, "read it", "operator").await.unwrap();
+        world.run_until("2026-01-25T12:00:00Z").await;
+        let charges = world.charges().await;
+        assert!(charges.iter().all(|it| it.ends_with(" paid")), "{on:?} {charges:?}");
+        assert_eq!(world.sandbox.books().payments.len(), charges.len(), "{on:?}: and none was taken twice");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_period_that_was_not_billed_costs_no_read_unless_a_fence_was_raised() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("catch_up.missed", "skip")]).await;
+        world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+        world.clock.advance_to(at("2026-01-17T12:00:00Z"));
+        world.round.until_quiet().await.unwrap();
+        assert_eq!(world.charges().await, ["ORD-1/0 skipped", "ORD-1/1 skipped", "ORD-1/2 skipped"], "{on:?}");
+        world.clock.advance_to(at("2026-01-18T01:00:00Z"));
+        assert_eq!(audit(&world).await, 0, "{on:?}");
+        let mut tx = world.store.begin("fence").await.unwrap();
+        let fence = NewFence { reason: "asked", detail: "look".to_owned(), lost_sends: 0, holds: false };
+        tx.raise_fence(&fence, "node", world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(audit(&world).await, 6, "{on:?}: three are leased, and recorded");
+        assert_eq!(audits(&world).await, ["1 done"; 3], "{on:?}: once");
+        assert!(world.charges().await.iter().all(|it| it.ends_with(" skipped")), "{on:?}");
+        assert_eq!(world.attempts().await, [""; 0], "{on:?}");
     }
 }

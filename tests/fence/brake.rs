@@ -1,8 +1,10 @@
 //! The brake on a day that would charge more than was planned, and the limit on outcomes that stay unknown.
 
 use chrono::{Days, TimeDelta};
+use dues::engine::lift;
 use dues::sandbox::{Fault, Rule, Script};
 use dues::store::db::Statement;
+use dues::store::fences::NewFence;
 
 use crate::support::world::{BOTH, On, World, at};
 
@@ -77,14 +79,17 @@ async fn a_second_scheduler_that_doubles_the_day_is_stopped_and_an_operator_lets
              segments g JOIN subscriptions o ON o.id = g.subscription_id WHERE o.reference = 'ORD-00' AND s.reference LIKE 'AGAIN-%'",
         )
         .await;
-        world.run_until("2026-01-20T12:00:00Z").await;
+        world.run_until("2026-01-20T02:05:00Z").await;
         assert!(braked(&world).await, "{on:?}");
         assert_eq!(world.sandbox.books().payments.len(), 65, "{on:?}: half as much again and twenty more");
 
         let mut tx = world.store.begin("resume").await.unwrap();
-        let granted = tx.release_brake(world.clock.now().date_naive()).await.unwrap().unwrap();
+        let granted = tx.release_brake(world.clock.now().date_naive(), world.clock.now()).await.unwrap().unwrap();
         tx.commit().await.unwrap();
         assert_eq!(granted[0].count, 25, "{on:?}");
+        // What was put off when the plan was exceeded does not wait for its next look.
+        world.run_until("2026-01-20T02:05:20Z").await;
+        assert_eq!(world.sandbox.books().payments.len(), 90, "{on:?}: within seconds");
         world.run_until("2026-01-21T00:00:00Z").await;
         assert!(!braked(&world).await, "{on:?}");
         assert_eq!(world.sandbox.books().payments.len(), 90, "{on:?}");
@@ -145,6 +150,42 @@ async fn days_that_the_gateway_was_away_are_owed_to_the_day_on_which_it_is_back(
         let plan = world.store.plans_of_day(world.clock.now().date_naive() - Days::new(1)).await.unwrap();
         assert_eq!(plan.iter().filter(|plan| plan.planned_count > 0).count(), 1, "{on:?}");
         world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn what_stood_under_a_hold_for_twenty_days_is_no_exceeded_plan_when_it_is_lifted() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+        world.engine.take_name(false).await.unwrap();
+        for number in 0..40 {
+            world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
+        }
+        let mut tx = world.store.begin("hold").await.unwrap();
+        let hold = NewFence { reason: "stranger", detail: "who is it".to_owned(), lost_sends: 0, holds: true };
+        tx.raise_fence(&hold, "node", world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        for day in 0..20 {
+            // The daemon comes round, and opens what begins.
+            world.clock.advance_to(at("2026-01-15T02:00:00Z") + TimeDelta::days(day));
+            world.engine.beat().await.unwrap();
+            while world.engine.bill().await.unwrap().more {}
+        }
+        let standing = world.charges().await.len();
+        assert!(standing > 400, "{on:?}: more than a week of plans: {standing}");
+        assert!(lift::acknowledge(&world.store, i64::MAX, "read it", "operator").await.unwrap().is_some(), "{on:?}");
+        world.run_until("2026-02-03T20:00:00Z").await;
+        assert!(!braked(&world).await, "{on:?}");
+        assert!(world.sandbox.books().payments.len() >= standing, "{on:?}");
+        world.assert_books_agree().await;
+
+        // The day after is as tight as any other.
+        world.clock.advance_to(at("2026-02-04T01:00:00Z"));
+        world.engine.beat().await.unwrap();
+        run(&world, "UPDATE plans SET amount_minor = 10000 WHERE name = 'daily'").await;
+        let mut world = world.restarted(None).await;
+        world.run_until("2026-02-04T20:00:00Z").await;
+        assert!(braked(&world).await, "{on:?}: a price a hundred times too high");
     }
 }
 

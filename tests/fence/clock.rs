@@ -1,8 +1,12 @@
 //! A clock that jumps stops billing and sending until it is right again, or an operator says that it is.
 
 use chrono::TimeDelta;
+use dues::clock::Clock;
+use dues::engine::round::Round;
+use dues::gateway::payments::Client;
+use dues::sandbox::{self, Sandbox, Script};
 
-use crate::support::world::{BOTH, World};
+use crate::support::world::{BOTH, World, at};
 
 async fn weekly(on: crate::support::world::On) -> World {
     let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
@@ -58,5 +62,89 @@ async fn a_clock_set_back_stops_too_and_a_small_step_does_not() {
         assert_eq!(come_round(&mut world).await, None, "{on:?}");
         world.clock.jump(-TimeDelta::hours(2));
         assert_eq!(come_round(&mut world).await.as_deref(), Some("clock"), "{on:?}");
+    }
+}
+
+/// A world whose machine believes that it is `ahead` of the gateway's time, and the gateway.
+async fn beside_the_gateway(on: crate::support::world::On, ahead: TimeDelta) -> (World, Sandbox, Clock) {
+    let mut world = World::new(on, "2026-01-20T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+    let gateways = Clock::manual(at("2026-01-20T00:00:00Z") - ahead);
+    let settings = sandbox::Settings::default();
+    let key = settings.secret_key.clone();
+    let gateway = Sandbox::new(settings, Script::default(), gateways.clone(), 7);
+    world.engine.client = Client::new(gateway.in_process(), &key);
+    world.round = Round::new(world.engine.clone());
+    world.engine.steady.await_gateway();
+    world.engine.take_name(false).await.unwrap();
+    world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+    (world, gateway, gateways)
+}
+
+async fn advance(world: &World, gateways: &Clock, minutes: u64) {
+    for clock in [&world.clock, gateways] {
+        clock.advance(std::time::Duration::from_mins(minutes));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_billed_or_sent_before_the_gateway_has_told_its_time() {
+    for on in BOTH {
+        let (mut world, gateway, gateways) = beside_the_gateway(on, TimeDelta::minutes(5)).await;
+        advance(&world, &gateways, 180).await;
+        assert_eq!(come_round(&mut world).await, None, "{on:?}");
+        assert_eq!(world.charges().await, [""; 0], "{on:?}");
+        assert!(world.engine.greet().await, "{on:?}");
+        assert_eq!(come_round(&mut world).await, None, "{on:?}: five minutes are no reason");
+        assert_eq!(world.charges().await, ["ORD-1/0 collecting"], "{on:?}");
+        assert_eq!(gateway.books().payments.len(), 1, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_from_the_start_charges_nobody_early_and_goes_on_when_it_is_right() {
+    for on in BOTH {
+        for ahead in [TimeDelta::days(3), -TimeDelta::days(3)] {
+            let (mut world, gateway, gateways) = beside_the_gateway(on, ahead).await;
+            advance(&world, &gateways, 180).await;
+            assert!(world.engine.greet().await, "{on:?}");
+            assert_eq!(come_round(&mut world).await.as_deref(), Some("clock"), "{on:?}");
+            assert_eq!(gateway.books().payments.len(), 0, "{on:?} {ahead}: nothing is sent");
+            assert_eq!(world.charges().await, [""; 0], "{on:?} {ahead}: nothing is billed");
+            assert_eq!(world.reviews().await, ["hold"], "{on:?} {ahead}");
+            let told = world.store.fences(1).await.unwrap().remove(0).detail;
+            let way = if ahead > TimeDelta::zero() { "ahead of" } else { "behind" };
+            assert_eq!(told, format!("the clock is 259200 seconds {way} the gateway's"), "{on:?}");
+
+            world.clock.jump(-ahead);
+            assert_eq!(come_round(&mut world).await, None, "{on:?} {ahead}: it is right again");
+            // Ten in the morning in Hong Kong comes by the gateway's time.
+            let due_at = at("2026-01-20T02:00:00Z");
+            let early = due_at - TimeDelta::minutes(1) - world.clock.now();
+            advance(&world, &gateways, u64::try_from(early.num_minutes()).unwrap_or(0)).await;
+            come_round(&mut world).await;
+            assert_eq!(gateway.books().payments.is_empty(), world.clock.now() < due_at, "{on:?} {ahead}");
+            advance(&world, &gateways, 2).await;
+            come_round(&mut world).await;
+            assert_eq!(gateway.books().payments.len(), 1, "{on:?} {ahead}: and it is charged");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_operator_may_say_that_the_gateways_clock_is_wrong() {
+    for on in BOTH {
+        let (mut world, gateway, gateways) = beside_the_gateway(on, TimeDelta::days(3)).await;
+        advance(&world, &gateways, 180).await;
+        assert!(world.engine.greet().await, "{on:?}");
+        assert_eq!(come_round(&mut world).await.as_deref(), Some("clock"), "{on:?}");
+        let mut tx = world.store.begin("acknowledge").await.unwrap();
+        tx.acknowledge_fences("operator", "the gateway's clock is wrong", world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(come_round(&mut world).await, None, "{on:?}");
+        assert_eq!(gateway.books().payments.len(), 1, "{on:?}");
+        // Each answer says it again, and it stays acknowledged.
+        advance(&world, &gateways, 5).await;
+        assert_eq!(come_round(&mut world).await, None, "{on:?}");
+        assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
     }
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use dues::engine::beat::Beat;
 
-use crate::support::world::{BOTH, On, World, at};
+use crate::support::world::{BOTH, On, World, at, empty_books};
 
 /// A world with a daily subscription, its mark in a file of its own.
 async fn daily(on: On, gap: &str) -> (World, tempfile::TempDir) {
@@ -82,6 +82,29 @@ async fn a_backup_of_three_days_ago_holds_until_it_is_acknowledged_and_charges_n
             assert_eq!(beat(&world).await.held, None, "{story}");
             assert_whole(&world, 8, &story).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn books_that_were_lost_and_are_entered_anew_look_up_what_fell_due_before_they_began() {
+    let flags = [("installation.high_water_file", "none"), ("protocol.gap", "2d")];
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert_whole(&world, 1, &format!("{on:?}")).await;
+
+        // Database and file are gone. The shop hands its subscription over again, as it did the first time.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let mut world = world.restarted(Some(&empty_books(on, &elsewhere))).await;
+        world.engine.take_name(false).await.unwrap();
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-21T12:00:00Z").await;
+        assert_whole(&world, 1, &format!("{on:?}")).await;
+        assert_eq!(beat(&world).await.held.as_deref(), Some("stranger"), "{on:?}: an operator is told");
+        acknowledge(&world).await;
+        live_until(&mut world, "2026-02-21T12:00:00Z").await;
+        assert_whole(&world, 2, &format!("{on:?}")).await;
     }
 }
 

@@ -26,7 +26,7 @@ fn kind(outcome: &PostOutcome) -> &'static str {
 #[test]
 fn every_status_proves_what_the_protocol_says() {
     for status in 100..=999 {
-        let reply = Reply { status, request_id: None, body: CAPTURED.into() };
+        let reply = Reply { status, request_id: None, date: None, body: CAPTURED.into() };
         let wanted = match status {
             200..=299 => "answered",
             400 | 403 | 404 | 405 | 413 | 415 | 422 => "rejected",
@@ -55,21 +55,21 @@ fn mangled() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn no_body_turns_a_good_status_into_not_charged(body in mangled(), status in 200_u16..300) {
-        let outcome = of_post(Ok(Reply { status, request_id: None, body }), &expected());
+        let outcome = of_post(Ok(Reply { status, request_id: None, date: None, body }), &expected());
         prop_assert!(["answered", "answered wrong", "unknown"].contains(&kind(&outcome)), "{outcome:?}");
     }
 
     #[test]
     fn no_body_turns_a_bad_status_into_a_payment(body in mangled(), status in 300_u16..600) {
-        let outcome = of_post(Ok(Reply { status, request_id: None, body: body.clone() }), &expected());
+        let outcome = of_post(Ok(Reply { status, request_id: None, date: None, body: body.clone() }), &expected());
         prop_assert!(!kind(&outcome).starts_with("answered"), "{outcome:?}");
-        let look = of_look(Ok(Reply { status, request_id: None, body }), "pay_1");
+        let look = of_look(Ok(Reply { status, request_id: None, date: None, body }), "pay_1");
         prop_assert!(!matches!(look, LookOutcome::Seen(_)), "{look:?}");
     }
 
     #[test]
     fn a_seen_payment_is_the_one_asked_for(body in mangled()) {
-        if let LookOutcome::Seen(payment) = of_look(Ok(Reply { status: 200, request_id: None, body }), "pay_1") {
+        if let LookOutcome::Seen(payment) = of_look(Ok(Reply { status: 200, request_id: None, date: None, body }), "pay_1") {
             prop_assert_eq!(payment.id, "pay_1");
         }
     }

@@ -160,11 +160,15 @@ impl Ground {
 
     /// Hands over subscriptions whose first period began yesterday.
     async fn hand_over(&self) {
-        let clock = Clock::system();
+        let now = Clock::system().now();
+        // The books are two days old, so that what falls due yesterday did so while they stood: new books look it up before its first send.
+        let begun = Duration::from_hours(48);
+        let clock = Clock::manual(now - begun);
         let key = sandbox::Settings::default().secret_key;
         let nobody = Sandbox::new(sandbox::Settings::default(), Script::default(), clock.clone(), 1).in_process();
-        let store = self.store().await;
+        let store = open::books(&self.settings(), &clock).await.unwrap();
         let engine = open::engine(&self.settings(), store, nobody, &key, Chance::seeded(3), true).await.unwrap();
+        clock.advance(begun);
         let one = |number: u32| {
             let reference = format!("ORD-{number:05}");
             let hand_over = HandOver {
@@ -178,7 +182,7 @@ impl Ground {
                     country: "HK".to_owned(),
                 },
                 reference,
-                anchor_on: clock.now().date_naive() - chrono::Days::new(1),
+                anchor_on: now.date_naive() - chrono::Days::new(1),
                 zone: "Asia/Hong_Kong".parse().unwrap(),
                 next_charge_on: None,
             };

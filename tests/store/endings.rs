@@ -59,7 +59,8 @@ async fn a_cancellation_at_the_period_end_is_noted_for_the_next_period() {
         let ledger = Ledger::new(on).await;
         let id = ledger.enter("A").await;
         let mut tx = ledger.begin().await;
-        tx.cancel_at_period_end(id, "asked", "test", ledger.now).await.unwrap();
+        let next = tx.next_index(id).await.unwrap();
+        tx.cancel_at_period_end(id, next, "asked", "test", ledger.now).await.unwrap();
         tx.commit().await.unwrap();
         let due = ledger.begin().await.subscriptions_to_bill(ledger.now, 9).await.unwrap();
         assert_eq!((due[0].state.as_str(), due[0].cancel_at_index), ("active", Some(0)), "{on:?}");

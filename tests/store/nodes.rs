@@ -60,7 +60,9 @@ async fn a_fence_that_holds_is_seen_by_every_send_until_it_is_acknowledged() {
         let now = ledger.now;
         let mut tx = ledger.begin().await;
         let before = tx.standing("one").await.unwrap();
-        assert_eq!((before.continuity_from, before.held_at, before.not_found), (None, None, 0), "{on:?}");
+        // Books that begin look up what fell due before.
+        let begun = tx.fence().await.unwrap().started_at;
+        assert_eq!((before.continuity_from, before.held_at, before.not_found), (Some(begun), None, 0), "{on:?}");
         let notice = NewFence { reason: "rewound", detail: "a fail-over".to_owned(), lost_sends: 3, holds: false };
         tx.raise_fence(&notice, "one", now).await.unwrap();
         tx.expect_fewer_strangers(1).await.unwrap();
@@ -128,9 +130,9 @@ async fn a_day_is_planned_once_from_what_falls_due_then() {
         assert!(tx.brake("twice as much", ledger.now).await.unwrap(), "{on:?}");
         assert!(!tx.brake("again", ledger.now).await.unwrap(), "{on:?}");
         assert!(tx.standing("one").await.unwrap().braked_at.is_some(), "{on:?}");
-        let granted = tx.release_brake(today).await.unwrap();
+        let granted = tx.release_brake(today, ledger.now).await.unwrap();
         assert!(granted.is_some_and(|it| it.iter().all(|it| it.currency == "HKD")), "{on:?}");
-        assert_eq!(tx.release_brake(today).await.unwrap(), None, "{on:?}");
+        assert_eq!(tx.release_brake(today, ledger.now).await.unwrap(), None, "{on:?}");
         tx.commit().await.unwrap();
         assert_eq!(ledger.store.plans_of_day(today).await.unwrap().len(), 2, "{on:?}");
     }
@@ -152,6 +154,30 @@ async fn an_audit_comes_back_until_it_is_noted() {
         let done = Audited { charge_id: rows[0].id, audit_at: None };
         tx.note_audits(&[done]).await.unwrap();
         assert_eq!(tx.charges_to_audit(ledger.now + minutes(99), ledger.now, 9).await.unwrap(), [], "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_charge_that_was_never_billed_is_audited_after_a_fence_and_gets_an_attempt_that_is_never_sent() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let subscription = ledger.enter("A").await;
+        let held = ledger.open(subscription, 0, dues::domain::charge::ChargeState::Held).await;
+        let mut tx = ledger.begin().await;
+        assert_eq!(tx.charges_to_audit(ledger.now, ledger.now, 9).await.unwrap(), [], "{on:?}");
+        let fence = NewFence { reason: "asked", detail: "look".to_owned(), lost_sends: 0, holds: false };
+        tx.raise_fence(&fence, "one", ledger.now).await.unwrap();
+        let rows = tx.charges_to_audit(ledger.now, ledger.now + minutes(3), 9).await.unwrap();
+        assert_eq!((rows.len(), rows[0].id, rows[0].attempt_id), (1, held, None), "{on:?}");
+        tx.commit().await.unwrap();
+        let intent = ledger.intent(held, 1, ledger.now).await;
+        let mut tx = ledger.begin().await;
+        tx.create_attempts(&[intent], ledger.now).await.unwrap();
+        let stand_ins = tx.never_to_be_sent(vec![held], ledger.now).await.unwrap();
+        assert_eq!((stand_ins.len(), stand_ins[0].0), (1, held), "{on:?}");
+        assert_eq!(tx.never_to_be_sent(vec![held], ledger.now).await.unwrap(), [], "{on:?}");
+        tx.commit().await.unwrap();
+        assert_eq!(ledger.store.next_of_each().await.unwrap().send_at, None, "{on:?}");
     }
 }
 

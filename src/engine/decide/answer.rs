@@ -208,11 +208,13 @@ fn capture(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Paymen
         let evidence = format!("{} was captured although the charge was void", payment.id);
         desk.review(context, ReviewReason::CapturedAfterVoid, payment.id.clone(), Some(&payment.id), evidence);
     }
+    let was_billed = !matches!(desk.charge.state, ChargeState::Held | ChargeState::Skipped);
     desk.move_charge(ChargeEvent::Pay, None)?;
     desk.charge.paid_at = Some(now);
     desk.charge.paid_by = Some(payment.id.clone());
     close_case(desk, "recovered", now);
-    paid_subscription(desk, context, payment)
+    // Money for a period that these books never billed says nothing of what is owed now.
+    if was_billed { paid_subscription(desk, context, payment) } else { Ok(()) }
 }
 
 /// A first payment's source stands in the answer to its POST alone. Where that answer was lost, the same key is sent again: the

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use crate::clock::Instant;
 use crate::config::LookFirst;
 use crate::domain::attempt::{AttemptEvent, AttemptState};
 use crate::domain::charge::ChargeEvent;
@@ -17,7 +18,7 @@ const AFTER_NOT_YET: TimeDelta = TimeDelta::hours(1);
 /// How long an attempt waits while nothing may be sent: an operator is waited for, or collecting is stopped.
 const WHILE_STOPPED: TimeDelta = TimeDelta::minutes(10);
 /// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment").
-pub(super) const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30);
+const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30);
 /// How long an attempt waits for which the budget held no token.
 const AFTER_NO_TOKEN: TimeDelta = TimeDelta::milliseconds(200);
 
@@ -70,23 +71,18 @@ pub(super) fn is_chargeable(desk: &Desk) -> bool {
 pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
     let now = context.now;
     if is_stopped(desk, context, id) {
-        // What was looked up and waits for the operator is known by its count of looks.
-        if let Some(attempt) = desk.attempt_mut(id) {
-            attempt.looks += i64::from(attempt.state == AttemptState::Created);
-        }
-        postpone(desk, id, now + WHILE_STOPPED);
+        wait_for_operator(desk, id, now);
         return Ok(());
     }
     let is_new = desk.attempt(id).is_some_and(|it| it.n == 1 && it.sends == 0 && !it.is_first);
     if context.allowance == 0 || is_new && !context.standing.takes(&desk.charge.amount) {
+        if context.standing.exceeded.is_some() {
+            wait_for_operator(desk, id, now);
+            return Ok(());
+        }
         // An unknown one costs a look-up each time it comes back.
         let is_unknown = desk.attempt(id).is_some_and(|it| it.state == AttemptState::Unknown);
-        let wait = match context.standing.exceeded {
-            Some(_) => WHILE_STOPPED,
-            None if is_unknown => RESEND_AFTER,
-            None => AFTER_NO_TOKEN,
-        };
-        postpone(desk, id, now + wait);
+        postpone(desk, id, now + if is_unknown { RESEND_AFTER } else { AFTER_NO_TOKEN });
         return Ok(());
     }
     context.allowance -= 1;
@@ -128,8 +124,9 @@ pub(super) fn replay(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
         return;
     }
     let now = context.now;
+    let rest = rest_of_a_key(context);
     let Some(attempt) = desk.attempt_mut(id) else { return };
-    let rests_until = attempt.last_sent_at.map_or(now, |sent| sent + RESEND_AFTER);
+    let rests_until = attempt.last_sent_at.map_or(now, |sent| sent + rest);
     if rests_until > now || context.allowance == 0 {
         let again_at = rests_until.max(now + AFTER_NO_TOKEN);
         attempt.next_at = attempt.next_at.map(|at| at.min(again_at));
@@ -140,8 +137,13 @@ pub(super) fn replay(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
     attempt.last_sent_at = Some(now);
     attempt.leased_epoch = attempt.epoch + 1;
     // Whatever becomes of this send, the payment is looked at again when the key has rested.
-    attempt.next_at = attempt.next_at.map(|at| at.min(now + RESEND_AFTER));
+    attempt.next_at = attempt.next_at.map(|at| at.min(now + rest));
     desk.notes.cleared.push(id);
+}
+
+/// How long a key rests, counted from the commit of its last send: what was committed then may have been sent so much later.
+pub(super) fn rest_of_a_key(context: &Context<'_>) -> TimeDelta {
+    delta(context.rules.protocol.send_within) + RESEND_AFTER
 }
 
 /// Whether nothing may be sent of this attempt for now. A brake does not hold up whoever approves a first payment.
@@ -151,7 +153,15 @@ fn is_stopped(desk: &Desk, context: &Context<'_>, id: i64) -> bool {
     standing.held || standing.closed || standing.braked && !is_first
 }
 
-fn postpone(desk: &mut Desk, id: i64, until: crate::clock::Instant) {
+/// Puts it off until an operator lets things go on; what waits for that is known by its count of looks.
+fn wait_for_operator(desk: &mut Desk, id: i64, now: Instant) {
+    if let Some(attempt) = desk.attempt_mut(id) {
+        attempt.looks += i64::from(attempt.state == AttemptState::Created);
+    }
+    postpone(desk, id, now + WHILE_STOPPED);
+}
+
+fn postpone(desk: &mut Desk, id: i64, until: Instant) {
     if let Some(attempt) = desk.attempt_mut(id) {
         attempt.next_at = Some(until);
         attempt.lease_until = Some(until);

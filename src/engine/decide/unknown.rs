@@ -98,7 +98,7 @@ fn owner_of(desk: &Desk, payment: &Payment) -> Option<i64> {
     by_id.or_else(|| attempts.iter().find(|it| Some(it.n) == payment.attempt_n)).map(|it| it.id)
 }
 
-pub(super) fn took_money(payment: &Payment) -> bool {
+pub(in crate::engine) fn took_money(payment: &Payment) -> bool {
     matches!(
         payment.status,
         PaymentStatus::Captured
@@ -108,7 +108,7 @@ pub(super) fn took_money(payment: &Payment) -> bool {
     )
 }
 
-pub(super) fn is_open(payment: &Payment) -> bool {
+pub(in crate::engine) fn is_open(payment: &Payment) -> bool {
     payment.retry_scheduled
         || matches!(
             payment.status,
@@ -200,8 +200,7 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
     let key_age = now - first_sent_at;
     let (life, margin) = (delta(protocol.key_life), delta(protocol.key_margin));
     let sends_left = attempt.sends < i64::from(protocol.max_sends.get());
-    // What was committed then may have been sent so much later.
-    let rest = delta(protocol.send_within) + send::RESEND_AFTER;
+    let rest = send::rest_of_a_key(context);
     let rests_until = attempt.last_sent_at.map(|sent| sent + rest).filter(|until| *until > now);
     let is_first = attempt.is_first;
     if !send::is_chargeable(desk) {

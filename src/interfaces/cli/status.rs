@@ -11,6 +11,7 @@ use super::{Ground, exit};
 use crate::clock::Instant;
 use crate::config::Settings;
 use crate::engine::beat::ALIVE_WITHIN;
+use crate::engine::unknown_limit;
 use crate::store::Store;
 use crate::store::daily_plans::DailyPlanRow;
 use crate::store::fences::FenceStateRow;
@@ -37,6 +38,8 @@ struct Status {
     figures: FiguresRow,
     plans: Vec<DailyPlanRow>,
     writes_per_second: Option<u32>,
+    /// So many outcomes may be unknown; the daemons count what each has sent, this what all have.
+    unknown_limit: i64,
 }
 
 impl Args {
@@ -60,11 +63,13 @@ impl Status {
             Some(_) => Some(store.fence_state().await?),
             None => None,
         };
+        let figures = store.figures(now, now - RATE_OVER).await?;
         Ok(Status {
             now,
             nodes: store.nodes().await?,
             fence,
-            figures: store.figures(now, now - RATE_OVER).await?,
+            unknown_limit: unknown_limit(i64::from(settings.protocol.unknown_limit.get()), figures.sent),
+            figures,
             plans: store.plans_of_day(now.date_naive()).await?,
             writes_per_second: settings.budget.writes_per_second.map(std::num::NonZeroU32::get),
         })
@@ -91,6 +96,11 @@ impl Status {
         }
     }
 
+    /// Whether more outcomes are unknown than may be, so that sending pauses.
+    fn too_many_unknown(&self) -> bool {
+        self.figures.held_back > self.unknown_limit
+    }
+
     /// Why nothing that is due is sent; none where it is.
     fn stopped_by(&self) -> Option<&'static str> {
         let fence = self.fence.as_ref();
@@ -100,6 +110,8 @@ impl Status {
             Some("braked: find out why, then `dues resume-collecting`")
         } else if self.living() == 0 {
             Some("no daemon is alive")
+        } else if self.too_many_unknown() {
+            Some("too many outcomes are unknown: one request probes every half minute")
         } else {
             None
         }
@@ -124,6 +136,12 @@ impl Status {
             0 => String::new(),
             count => format!(", of {count} of which a look-up has shown nothing"),
         };
+        let passed = self.too_many_unknown().then(|| {
+            format!(
+                "passed: {} lost answers of which nothing is found, {} may be; sending pauses, one request probes every half minute",
+                figures.held_back, self.unknown_limit
+            )
+        });
         let per_second =
             self.writes_per_second.map_or("no limit".to_owned(), |rate| format!("at most {rate} a second"));
         let end = match (self.stopped_by(), self.seconds_to_end()) {
@@ -146,6 +164,7 @@ impl Status {
             .field("sending", figures.sending.to_string())
             .field("pending", figures.pending.to_string())
             .field("unknown", format!("{}{not_found}", figures.unknown))
+            .maybe("unknown limit", passed)
             .field(
                 "in review",
                 format!("{} charges, {} open cases: dues review list", figures.charges_in_review, figures.reviews),
@@ -201,6 +220,9 @@ impl Status {
             "pending": figures.pending,
             "unknown": figures.unknown,
             "unknown_not_found": figures.not_found,
+            "unknown_held_against_limit": figures.held_back,
+            "unknown_limit": self.unknown_limit,
+            "unknown_limit_passed": self.too_many_unknown(),
             "charges_in_review": figures.charges_in_review,
             "open_reviews": figures.reviews,
             "sent_last_hour": figures.sent,

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::engine::Gate;
 use crate::engine::beat::Beat;
-use crate::store::StoreError;
+use crate::engine::{Gate, GateFigures};
+use crate::store::{Store, StoreError};
 
 /// A loop that has not come round for so long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(20);
@@ -17,6 +17,7 @@ const HANGS_AFTER: Duration = Duration::from_secs(20);
 pub(super) struct Health {
     clock: Clock,
     gate: OnceLock<Arc<Gate>>,
+    store: OnceLock<Store>,
     inside: Mutex<Inside>,
 }
 
@@ -36,12 +37,28 @@ struct Loop {
 impl Health {
     pub fn new(clock: Clock) -> Self {
         let inside = Inside { database: Some("not reached yet".to_owned()), ..Inside::default() };
-        Health { clock, gate: OnceLock::new(), inside: Mutex::new(inside) }
+        Health { clock, gate: OnceLock::new(), store: OnceLock::new(), inside: Mutex::new(inside) }
     }
 
-    /// The gateway's gate, from when there is an engine.
-    pub fn watch(&self, gate: Arc<Gate>) {
-        let _set_once = self.gate.set(gate);
+    /// The gateway's gate and the books, from when there is an engine.
+    pub fn watch(&self, gate: Arc<Gate>, store: Store) {
+        let _set_once = (self.gate.set(gate), self.store.set(store));
+    }
+
+    /// The books, from when there are any.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
+    /// How requests go, from when there is an engine.
+    pub fn gate_figures(&self) -> Option<GateFigures> {
+        self.gate.get().map(|gate| gate.figures(self.clock.now()))
+    }
+
+    /// Rows that each verb has moved since the start.
+    pub fn rows_moved(&self) -> Vec<(&'static str, usize)> {
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.loops.iter().map(|(verb, it)| (*verb, it.done)).collect()
     }
 
     /// A loop came round, whether its tick went well or not.

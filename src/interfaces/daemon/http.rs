@@ -1,4 +1,4 @@
-//! The daemon's own small HTTP listener: is it alive, is it ready, and if not, what is missing.
+//! The daemon's own small HTTP listener: is it alive, is it ready, and if not, what is missing; and its figures.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
+use super::metrics;
 
 /// A bound listener.
 pub(super) struct Server(TcpListener);
@@ -27,7 +28,11 @@ impl Server {
 
     /// Serves until `stop`.
     pub async fn serve(self, health: Arc<Health>, stop: CancellationToken) {
-        let router = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state(health);
+        let router = Router::new()
+            .route("/healthz", get(alive))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(measured))
+            .with_state(health);
         let served = axum::serve(self.0, router).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "the health listener ended");
@@ -50,4 +55,8 @@ async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, String) {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", missing.join("\n")))
     }
+}
+
+async fn measured(State(health): State<Arc<Health>>) -> ([(header::HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::read(&health).await)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -13,6 +14,8 @@ use crate::gateway::payments::Client;
 
 /// Look-ups under way at one time.
 const AT_ONCE: usize = 16;
+/// After the gateway said that we ask too much, nothing is looked up for so long.
+const AFTER_RATE_LIMIT: TimeDelta = TimeDelta::seconds(1);
 
 /// Where first payments are looked up.
 #[derive(Debug)]
@@ -56,15 +59,21 @@ impl Desk {
                     found.insert(id, LookOutcome::OurFault { status });
                     continue;
                 }
-                let client = self.client.clone();
+                let (client, meter) = self.client.metered();
                 under_way.spawn(async move {
                     let outcome = client.payment(&id).await;
-                    (id, outcome)
+                    (id, outcome, meter.reads())
                 });
             }
             while let Some(looked) = under_way.join_next().await {
                 // A look-up that panicked leaves its row without an answer, which is no evidence.
-                let Ok((id, outcome)) = looked else { continue };
+                let Ok((id, outcome, reads)) = looked else { continue };
+                // The code of a declined payment is a read of its own, for which none was granted.
+                let now = self.clock.now();
+                self.budget.debit(now, reads.made.saturating_sub(1));
+                if reads.rate_limited {
+                    self.budget.pause_until(now + AFTER_RATE_LIMIT);
+                }
                 if let LookOutcome::OurFault { status } = &outcome {
                     self.refused = Some(*status);
                 }
@@ -125,5 +134,42 @@ fn agrees(hand_over: &HandOver, payment: &Payment) -> Result<Option<String>, Str
             Err("source_id is missing and the payment does not tell it, which its look-up does not promise".to_owned())
         }
         source => Ok(source.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::instant_from_micros;
+    use crate::sandbox::{self, HttpRequest, Rule, Sandbox, Script};
+
+    #[tokio::test]
+    async fn the_code_of_a_declined_payment_costs_a_read_of_its_own() {
+        let clock = Clock::manual(instant_from_micros(1_800_000_000_000_000));
+        let settings = sandbox::Settings { settle_after: Duration::ZERO, ..sandbox::Settings::default() };
+        let key = settings.secret_key.clone();
+        let gateway = Sandbox::new(settings, Script::of([Rule::decline("poor", "20051")]), clock.clone(), 7);
+        let answer = gateway.handle(HttpRequest {
+            method: crate::gateway::transport::Method::Post,
+            path: "/payments",
+            authorization: Some("Bearer sk_sbox_simulated"),
+            idempotency_key: Some("key"),
+            body: br#"{"source": {"type": "id", "id": "src_a"}, "amount": 1100, "currency": "HKD", "payment_type": "Recurring",
+                "merchant_initiated": true, "reference": "r", "customer": {"email": "wallet@example.com"},
+                "items": [{"name": "Plan", "reference": "plan", "unit_price": 1100, "quantity": 1}]}"#,
+        });
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("it is JSON");
+        let id = body["id"].as_str().expect("it has an id").to_owned();
+        clock.advance(Duration::from_secs(1));
+        let now = clock.now();
+        let budget = TokenBucket::new(NonZeroU32::new(10));
+        let mut desk = Desk::new(Client::new(gateway.in_process(), &key), budget, clock);
+        let found = desk.look(vec![id]).await;
+        assert!(matches!(found.values().next(), Some(LookOutcome::Seen(it)) if it.status == PaymentStatus::Declined));
+        // The burst held one token, and two reads were made.
+        assert_eq!(desk.budget.next_at(now), Some(now + Duration::from_millis(200)));
     }
 }

@@ -20,6 +20,9 @@ row! {
     NamedRow { id: i64, state: String }
 }
 row! {
+    NextRow { next_index: i64 }
+}
+row! {
     CountRow { count: i64 }
 }
 
@@ -41,20 +44,32 @@ impl Tx {
         Ok(Some((row.id, parse("subscriptions", row.id, "state", &row.state)?)))
     }
 
-    /// Cancels when the next period would begin.
+    /// The number of the first period that has no row yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn next_index(&mut self, id: i64) -> Result<i64, StoreError> {
+        let row: NextRow =
+            self.one(Statement::new("SELECT next_index FROM subscriptions WHERE id = $1").bind(id)).await?;
+        Ok(row.next_index)
+    }
+
+    /// Cancels when period `index` would begin.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn cancel_at_period_end(
         &mut self,
         id: i64,
+        index: i64,
         reason: &str,
         actor: &str,
         now: Instant,
     ) -> Result<(), StoreError> {
         self.run(
-            Statement::new("UPDATE subscriptions SET cancel_at_index = next_index, cancel_reason = $2 WHERE id = $1")
+            Statement::new("UPDATE subscriptions SET cancel_at_index = $2, cancel_reason = $3 WHERE id = $1")
                 .bind(id)
+                .bind(index)
                 .bind(reason),
         )
         .await?;

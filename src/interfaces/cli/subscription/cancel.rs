@@ -40,6 +40,7 @@ impl Args {
                 "subscription": self.name,
                 "state": canceled.state.as_str(),
                 "at_period_end": self.at_period_end,
+                "periods_begun": canceled.begun,
                 "charges_voided": canceled.voided,
                 "payments_on_the_wire": canceled.on_the_wire,
             }));
@@ -51,10 +52,15 @@ impl Args {
 /// What was done, for the operator to read back.
 fn told(name: &str, at_period_end: bool, canceled: &Canceled) -> String {
     if at_period_end {
-        return format!(
+        let stays = format!(
             "{name} stays {} and is canceled when its next period would begin; that period is not charged",
             canceled.state
         );
+        return match canceled.begun {
+            0 => stays,
+            1 => format!("{stays}\na period has begun and is not opened yet; it is still owed"),
+            several => format!("{stays}\n{several} periods have begun and are not opened yet; they are still owed"),
+        };
     }
     let mut lines = vec![format!("{name} is canceled; no later period is charged")];
     lines.push(match canceled.voided {
