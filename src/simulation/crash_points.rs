@@ -106,7 +106,8 @@ pub struct Played {
 /// # Errors
 /// [`SimulationError`].
 pub fn set_up(ground: &mut dyn Ground) -> Result<(), SimulationError> {
-    let mut play = Play::of(&Scenario::ALL[0], ground, None)?;
+    let settings = settings(&Scenario::ALL[0], ground)?;
+    let mut play = Play::of(&Scenario::ALL[0], &settings, None);
     play.stage.advance_to(instant(HANDED_OVER));
     let settings = play.settings_on(ground);
     runtime()?.block_on(async {
@@ -130,12 +131,13 @@ pub fn set_up(ground: &mut dyn Ground) -> Result<(), SimulationError> {
 /// # Errors
 /// [`SimulationError`]: it could not be played. A broken promise is no error but stands in its row.
 pub fn play(scenario: &Scenario, ground: &mut dyn Ground, broken: Option<Broken>) -> Result<Played, SimulationError> {
-    let mut play = Play::begin(scenario, ground, broken)?;
+    let settings = settings(scenario, ground)?;
+    let mut play = Play::begin(scenario, &settings, ground, broken)?;
     let counted = play.live(ground, Dies::Never, instant(ENDS))?;
     let undisturbed = counted.found.made_of_it(&counted.after.clone().unwrap_or_default(), &counted.deeds);
     let mut rows = Vec::new();
     for number in scenario.from.first(&counted.points)..counted.points.len() {
-        let mut play = Play::begin(scenario, ground, broken)?;
+        let mut play = Play::begin(scenario, &settings, ground, broken)?;
         let dead = play.live(ground, Dies::At(number), instant(ENDS))?;
         let point = dead.points.get(number).copied().filter(|point| *point == counted.points[number]);
         let Some(point) = point else {
@@ -171,9 +173,14 @@ struct Lived {
 
 impl Play {
     /// The scenario up to the start of the daemon whose points are played.
-    fn begin(scenario: &Scenario, ground: &mut dyn Ground, broken: Option<Broken>) -> Result<Play, SimulationError> {
+    fn begin(
+        scenario: &Scenario,
+        settings: &Settings,
+        ground: &mut dyn Ground,
+        broken: Option<Broken>,
+    ) -> Result<Play, SimulationError> {
         ground.put_back(true);
-        let mut play = Play::of(scenario, ground, broken)?;
+        let mut play = Play::of(scenario, settings, broken);
         play.stage.advance_to(instant(scenario.begins));
         match scenario.prelude {
             Prelude::Nothing => {}
@@ -190,20 +197,16 @@ impl Play {
         Ok(play)
     }
 
-    fn of(scenario: &Scenario, ground: &dyn Ground, broken: Option<Broken>) -> Result<Play, SimulationError> {
+    fn of(scenario: &Scenario, settings: &Settings, broken: Option<Broken>) -> Play {
         let stage = Arc::new(Stage::new(instant(HANDED_OVER), Kinds::none(), false));
         let anchor_on = ANCHOR_ON.parse().expect("a literal date");
-        let settings = settings(scenario, ground);
-        let world = World::of_one(instant(HANDED_OVER), instant(ENDS), anchor_on, settings);
-        let settings = config::load(&Sources::of_flags(world.settings.clone()))
-            .map_err(|faults| SimulationError::Settings(faults.to_string()))?
-            .settings;
+        let world = Arc::new(World::of_one(instant(HANDED_OVER), instant(ENDS), anchor_on));
         let gateway_settings = sandbox::Settings::default();
         let secret_key = gateway_settings.secret_key.clone();
         let script = Script::of((scenario.rules)());
         let sandbox = Sandbox::new(gateway_settings, script, stage.clock.clone(), 1);
-        let (world, gateway) = (Arc::new(world), Arc::new(Gateway::new(sandbox)));
-        Ok(Play { stage, world, gateway, settings, secret_key, broken, lives: 0 })
+        let gateway = Arc::new(Gateway::new(sandbox));
+        Play { stage, world, gateway, settings: settings.clone(), secret_key, broken, lives: 0 }
     }
 
     fn settings_on(&self, ground: &dyn Ground) -> Settings {
@@ -229,6 +232,7 @@ impl Play {
                 broken: self.broken,
                 chance: Chance::seeded(self.lives),
                 known: Mutex::new(found.payments.clone()),
+                sent: found.sent(),
                 deeds: Mutex::default(),
             });
             let life = Life {
@@ -289,9 +293,8 @@ impl Play {
     }
 }
 
-fn settings(scenario: &Scenario, ground: &dyn Ground) -> Vec<(String, String)> {
-    let mark = ground.mark().display().to_string();
-    let url = ground.url();
+fn settings(scenario: &Scenario, ground: &dyn Ground) -> Result<Settings, SimulationError> {
+    let (mark, url) = (ground.mark().display().to_string(), ground.url());
     let all = [
         ("installation.name", "crash-points"),
         ("installation.environment", "live"),
@@ -306,7 +309,9 @@ fn settings(scenario: &Scenario, ground: &dyn Ground) -> Vec<(String, String)> {
         ("plans.monthly.billing_hour", "10"),
         ("plans.monthly.description", "Monthly"),
     ];
-    all.iter().chain(scenario.flags).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    let all = all.iter().chain(scenario.flags).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let loaded = config::load(&Sources::of_flags(all.collect()));
+    loaded.map(|loaded| loaded.settings).map_err(|faults| SimulationError::Settings(faults.to_string()))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, SimulationError> {

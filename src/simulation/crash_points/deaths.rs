@@ -17,7 +17,7 @@ pub(super) const POST: &str = "POST /payments";
 pub(super) struct Point {
     /// The number of the unit of work in this life.
     pub unit: usize,
-    /// What the unit is called.
+    /// What the unit is called; of a read, the table.
     pub name: &'static str,
     pub place: Place,
 }
@@ -111,7 +111,7 @@ impl Deaths {
         }
     }
 
-    async fn at_step(&self, Moment { work, step, .. }: Moment) {
+    async fn at_step(&self, Moment { work, step, statement }: Moment) {
         let point = {
             let mut inside = self.inside();
             if matches!(step, Step::Read | Step::Begin) {
@@ -122,7 +122,7 @@ impl Deaths {
             }
             let (open, _) = inside.open;
             match step {
-                Step::Read => Point { unit: inside.units, name: "a read", place: Place::Read },
+                Step::Read => Point { unit: inside.units, name: table_of(statement), place: Place::Read },
                 Step::Begin => Point { unit: open, name: work, place: Place::Begin },
                 Step::Statement => {
                     inside.open.1 += 1;
@@ -156,6 +156,12 @@ impl Deaths {
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The first table that a read names.
+fn table_of(statement: &'static str) -> &'static str {
+    let rest = statement.split_once("FROM ").map_or(statement, |(_, rest)| rest.trim_start_matches('('));
+    rest.split([' ', ')', ',']).next().unwrap_or(rest)
 }
 
 impl Hook for Deaths {

@@ -35,6 +35,11 @@ impl Found {
         Ok(found)
     }
 
+    /// The numbers of the attempts that may have been sent.
+    pub fn sent(&self) -> BTreeSet<i64> {
+        self.charges.iter().flat_map(|(_, attempts)| attempts).filter(|(_, _, sends)| *sends > 0).map(|it| it.0).collect()
+    }
+
     /// Charge and attempts in one line.
     pub fn describe(&self) -> String {
         let mut line = String::new();

@@ -25,7 +25,7 @@ pub(super) enum Deed {
     Sent {
         attempt: i64,
     },
-    /// The same with a key that was sent before.
+    /// The same with a key that was, or may have been, sent before.
     SentAgain {
         attempt: i64,
     },
@@ -57,6 +57,8 @@ pub(super) struct Line {
     pub chance: Chance,
     /// Payments of which this life knows.
     pub known: Mutex<BTreeSet<String>>,
+    /// Attempts that may have been sent before it.
+    pub sent: BTreeSet<i64>,
     pub deeds: Mutex<Vec<Deed>>,
 }
 
@@ -97,7 +99,7 @@ impl Line {
 
     fn swear(&self, post: &Post) {
         let due_at = self.world.due_at(&post.subscription, post.period);
-        let again = self.gateway.swear(|oaths| oaths.knows(&post.key));
+        let again = self.sent.contains(&post.attempt) || self.gateway.swear(|oaths| oaths.knows(&post.key));
         let now = self.stage.clock.now();
         for (promise, seen) in self.gateway.swear(|oaths| oaths.leaves(1, post, due_at, self.world.key_life, now)) {
             self.stage.broken(promise, Some(&post.reference), seen);

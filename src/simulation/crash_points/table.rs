@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::deaths::Place;
+use super::deaths::{Place, Point};
 use super::{Played, Row};
 
 /// Everything that was played, in order; a scenario's databases stand beside each other.
@@ -60,8 +60,7 @@ the same on both.
 /// A unit of work: its name and its rows, ready to be compared with another database's.
 #[derive(Debug, PartialEq, Eq)]
 struct Unit {
-    name: &'static str,
-    points: usize,
+    name: String,
     lines: Vec<String>,
 }
 
@@ -116,7 +115,7 @@ fn write_unit(text: &mut String, unit: &Unit, only: Option<&str>) {
     for (place, line) in unit.lines.iter().enumerate() {
         let name = match only {
             _ if place > 0 => String::new(),
-            None => unit.name.to_owned(),
+            None => unit.name.clone(),
             Some(database) => format!("{} ({database})", unit.name),
         };
         let _never_fails = writeln!(text, "| {name} | {line} |");
@@ -127,7 +126,9 @@ fn units(rows: &[Row]) -> Vec<Unit> {
     let mut units = Vec::new();
     for of_one in rows.chunk_by(|one, other| one.point.unit == other.point.unit) {
         let lines = of_one.chunk_by(came_to_the_same).map(line).collect();
-        units.push(Unit { name: of_one[0].point.name, points: of_one.len(), lines });
+        let Point { name, place, .. } = of_one[0].point;
+        let name = if place == Place::Read { format!("a read of {name}") } else { name.to_owned() };
+        units.push(Unit { name, lines });
     }
     units
 }

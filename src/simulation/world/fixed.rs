@@ -14,7 +14,7 @@ use crate::store::customers::NewCustomer;
 
 impl World {
     /// One monthly subscription that begins on `anchor_on`; nothing goes wrong but what somebody else does.
-    pub fn of_one(begins: Instant, ends: Instant, anchor_on: NaiveDate, settings: Vec<(String, String)>) -> World {
+    pub fn of_one(begins: Instant, ends: Instant, anchor_on: NaiveDate) -> World {
         let zone: Zone = "Asia/Hong_Kong".parse().expect("every time zone database has Hong Kong");
         let segment = Segment {
             first_index: 0,
@@ -49,7 +49,7 @@ impl World {
             rules: Vec::new(),
             acts: Vec::new(),
             episodes: Vec::new(),
-            settings,
+            settings: Vec::new(),
             incidents: Vec::new(),
             key_life: Duration::from_hours(24),
         }
