@@ -31,7 +31,7 @@ use crate::config::{self, Settings, Sources};
 use crate::engine::open;
 use crate::sandbox::{self, Sandbox, Script};
 use crate::store::standings::StandingRow;
-use deaths::{Deaths, Dies, Point};
+use deaths::{Deathless, Deaths, Dies, Point};
 use found::Found;
 use life::Life;
 use line::{Deed, Line};
@@ -221,7 +221,7 @@ impl Play {
         let (deaths, settings) = (Arc::new(Deaths::new(dies)), self.settings_on(ground));
         let runtime = runtime()?;
         let lived = runtime.block_on(async {
-            let aside = open::books(&settings, &self.stage.wall).await?;
+            let aside = open::books(&settings, &self.stage.wall).await?.with_hook(Arc::new(Deathless));
             let found = Found::of(&aside).await?;
             let line = Arc::new(Line {
                 stage: Arc::clone(&self.stage),
@@ -302,7 +302,7 @@ fn settings(scenario: &Scenario, ground: &dyn Ground) -> Result<Settings, Simula
         ("installation.high_water_file", &mark),
         ("gateway.url", "https://api.checkout.com"),
         ("database.url", &url),
-        ("database.max_connections", "2"),
+        ("database.max_connections", "1"),
         ("plans.monthly.amount_minor", "12800"),
         ("plans.monthly.currency", "HKD"),
         ("plans.monthly.interval", "month"),

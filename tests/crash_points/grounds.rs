@@ -90,16 +90,12 @@ const KEEP: &str = "DO $do$ DECLARE t record; BEGIN CREATE SCHEMA kept; \
         EXECUTE format('CREATE TABLE kept.%1$I AS TABLE public.%1$I', t.name); \
     END LOOP; END $do$";
 
-/// Puts every row back without triggers, and every sequence to where it was.
-const PUT_BACK: &str = "DO $do$ DECLARE t record; c record; BEGIN PERFORM set_config('session_replication_role', 'replica', true); \
-    FOR t IN SELECT tablename AS name FROM pg_tables WHERE schemaname = 'kept' LOOP \
+/// Puts every row back, without triggers, in the tables that ever had one. Sequences go on: nothing depends on the ids that they give.
+const PUT_BACK: &str = "DO $do$ DECLARE t record; BEGIN PERFORM set_config('session_replication_role', 'replica', true); \
+    FOR t IN SELECT relname AS name FROM pg_class \
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0 LOOP \
         EXECUTE format('DELETE FROM public.%1$I', t.name); \
         EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE TABLE kept.%1$I', t.name); \
-        FOR c IN SELECT column_name AS name FROM information_schema.columns \
-            WHERE table_schema = 'public' AND table_name = t.name AND is_identity = 'YES' LOOP \
-            EXECUTE format('SELECT setval(pg_get_serial_sequence(%2$L, %1$L), COALESCE((SELECT MAX(%1$I) FROM %3$I), 0) + 1, false)', \
-                c.name, 'public.' || t.name, t.name); \
-        END LOOP; \
     END LOOP; END $do$";
 
 row! { CountRow { count: i64 } }

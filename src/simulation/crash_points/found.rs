@@ -10,11 +10,25 @@ use crate::store::{Store, StoreError};
 /// The fences that are read.
 const FENCES: u32 = 1_000;
 
+/// A charge, and its attempts in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Charge {
+    state: String,
+    attempts: Vec<Attempt>,
+}
+
+/// An attempt, and how often it may have been sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Attempt {
+    n: i64,
+    state: String,
+    sends: i64,
+}
+
 /// How the books stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// State of each charge, with number, state and sends of its attempts.
-    pub charges: Vec<(String, Vec<(i64, String, i64)>)>,
+    pub charges: Vec<Charge>,
     /// The gateway's ids of the payments that the books have.
     pub payments: BTreeSet<String>,
     /// The reasons of the fences that were raised, the oldest first.
@@ -27,8 +41,8 @@ impl Found {
         let mut found = Found::default();
         for charge in store.charge_list(&Filter { limit: 10, ..Filter::default() }).await? {
             let attempts = store.attempts_shown([charge.id]).await?;
-            let attempts = attempts.into_iter().map(|it| (it.n, it.state, it.sends)).collect();
-            found.charges.push((charge.state, attempts));
+            let attempts = attempts.into_iter().map(|it| Attempt { n: it.n, state: it.state, sends: it.sends });
+            found.charges.push(Charge { state: charge.state, attempts: attempts.collect() });
             found.payments.extend(store.payments_shown(charge.id).await?.into_iter().map(|it| it.gateway_payment_id));
         }
         found.fences = store.fences(FENCES).await?.into_iter().rev().map(|fence| fence.reason).collect();
@@ -37,15 +51,16 @@ impl Found {
 
     /// The numbers of the attempts that may have been sent.
     pub fn sent(&self) -> BTreeSet<i64> {
-        self.charges.iter().flat_map(|(_, attempts)| attempts).filter(|(_, _, sends)| *sends > 0).map(|it| it.0).collect()
+        let attempts = self.charges.iter().flat_map(|charge| &charge.attempts);
+        attempts.filter(|attempt| attempt.sends > 0).map(|attempt| attempt.n).collect()
     }
 
     /// Charge and attempts in one line.
     pub fn describe(&self) -> String {
         let mut line = String::new();
-        for (state, attempts) in &self.charges {
+        for Charge { state, attempts } in &self.charges {
             let _never_fails = write!(line, "{}`{state}`", if line.is_empty() { "" } else { "; " });
-            for (n, state, sends) in attempts {
+            for Attempt { n, state, sends } in attempts {
                 let _never_fails = write!(line, ", {n} `{state}`");
                 if *sends > 0 {
                     let _never_fails = write!(line, " sends {sends}");

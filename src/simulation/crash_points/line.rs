@@ -117,7 +117,8 @@ impl Line {
         } else if name == "GET by id" {
             self.note(Deed::Read);
         } else if name == "GET by reference" {
-            let ids: Vec<String> = listed.iter().filter_map(|it| it["data"].as_array()).flatten().filter_map(id_of).collect();
+            let ids: Vec<String> =
+                listed.iter().filter_map(|it| it["data"].as_array()).flatten().filter_map(id_of).collect();
             let shown = match ids.iter().all(|id| known.contains(id)) {
                 true if ids.is_empty() => Shown::Nothing,
                 true => Shown::Known,

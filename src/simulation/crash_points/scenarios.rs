@@ -56,9 +56,11 @@ impl From {
 }
 
 /// No gap is seen in them, and daemons come round rarely.
-const QUIET: &[(&str, &str)] = &[("protocol.gap", "366d"), ("audit.ages", "")];
-const AUDITED: &[(&str, &str)] = &[("protocol.gap", "366d"), ("audit.ages", "1h")];
-const WATCHED: &[(&str, &str)] = &[("protocol.gap", "10m"), ("audit.ages", "")];
+const QUIET: &[(&str, &str)] = &[("protocol.gap", "366d"), ("audit.ages", ""), LOOKS];
+const AUDITED: &[(&str, &str)] = &[("protocol.gap", "366d"), ("audit.ages", "1h"), LOOKS];
+const WATCHED: &[(&str, &str)] = &[("protocol.gap", "10m"), ("audit.ages", ""), LOOKS];
+/// Fewer looks than by default: each has the same points.
+const LOOKS: (&str, &str) = ("protocol.lookup_after", "0s, 2m");
 
 const USUAL: Scenario = Scenario {
     title: "",
@@ -83,9 +85,9 @@ impl Scenario {
         },
         Scenario {
             title: "Pending for long",
-            story: "The wallet takes eight minutes: the payment is read three times.",
+            story: "The wallet takes three minutes: the payment is read twice.",
             rules: || {
-                let after = Some(Duration::from_mins(8));
+                let after = Some(Duration::from_mins(3));
                 vec![Rule::new("slow", Effect::Settle { outcome: None, after })]
             },
             ..USUAL
@@ -111,8 +113,8 @@ impl Scenario {
         Scenario {
             title: "An error after the effect",
             story: "The gateway makes the payment, answers 502 and forgets the key: a resend would charge again. Look-ups show the \
-                    payment after four minutes.",
-            rules: || vec![lag(240), Rule::fault("hidden", Fault::ErrorAfter(502)).times(1)],
+                    payment after a minute and a half.",
+            rules: || vec![lag(90), Rule::fault("hidden", Fault::ErrorAfter(502)).times(1)],
             ..USUAL
         },
         Scenario {
