@@ -4,6 +4,7 @@
 //! A run is a [`Plan`]; what it came to is a [`Report`]. Many runs at once are a [`campaign`].
 
 pub mod campaign;
+pub mod crash_points;
 
 mod broken;
 mod checkers;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::EngineError;
+use crate::engine::beat::BeatError;
 use crate::store::StoreError;
 
 pub use broken::Broken;
@@ -50,6 +52,9 @@ pub enum SimulationError {
     /// The engine, where no fault was drawn.
     #[error("the engine of the simulation failed")]
     Engine(#[from] EngineError),
+    /// A daemon could not come round.
+    #[error("a daemon of the simulation could not come round")]
+    Beat(#[from] BeatError),
     /// No runtime could be made.
     #[error("the simulation has no runtime")]
     Runtime(#[source] std::io::Error),

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "unknown/beside.rs"]
 mod beside;
+#[path = "unknown/frozen.rs"]
+mod frozen;
 #[path = "unknown/lost.rs"]
 mod lost;
 #[path = "unknown/pending.rs"]

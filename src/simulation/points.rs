@@ -124,7 +124,7 @@ impl Points {
             *passed += 1;
             *passed
         };
-        let Moment { work, step } = moment;
+        let Moment { work, step, .. } = moment;
         match self.draw(moment) {
             Fate::GoOn => Ok(()),
             Fate::Fail(trouble) => {

@@ -1,6 +1,8 @@
 //! A world drawn from a seed: its settings, who subscribes to what, whose wallet is empty when, who cancels, and when the gateway is
 //! away. There are two worlds, because look-up and key each suffice in one: test each layer with the other one broken.
 
+mod fixed;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -112,7 +112,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] where the database does not answer or stays locked.
     pub async fn begin(&self, work: &'static str) -> Result<Tx, StoreError> {
-        ask(self.hook.as_ref(), work, Step::Begin).await?;
+        ask(self.hook.as_ref(), Moment { work, step: Step::Begin, statement: "" }).await?;
         let unit = match &self.db {
             Db::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Unit::Sqlite),
             Db::Postgres(pool) => pool.begin().await.map(Unit::Postgres),
@@ -127,7 +127,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn read<R: Row>(&self, statement: Statement) -> Result<Vec<R>, StoreError> {
-        ask(self.hook.as_ref(), "read", Step::Read).await?;
+        ask(self.hook.as_ref(), Moment { work: "read", step: Step::Read, statement: statement.text() }).await?;
         let step = statement.text();
         let rows = match &self.db {
             Db::Sqlite { read, .. } => {
@@ -206,7 +206,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn all<R: Row>(&mut self, statement: Statement) -> Result<Vec<R>, StoreError> {
-        ask(self.hook.as_ref(), self.work, Step::Statement).await?;
+        ask(self.hook.as_ref(), Moment { work: self.work, step: Step::Statement, statement: statement.text() }).await?;
         self.trips += 1;
         let step = statement.text();
         let rows = match &mut self.unit {
@@ -239,7 +239,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
-        ask(self.hook.as_ref(), self.work, Step::Statement).await?;
+        ask(self.hook.as_ref(), Moment { work: self.work, step: Step::Statement, statement: statement.text() }).await?;
         self.trips += 1;
         let step = statement.text();
         let done = match &mut self.unit {
@@ -285,13 +285,14 @@ impl Tx {
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.trips += 1;
         count(&self.round_trips, self.work, self.trips);
-        ask(self.hook.as_ref(), self.work, Step::Commit).await?;
+        let at = |step| Moment { work: self.work, step, statement: "" };
+        ask(self.hook.as_ref(), at(Step::Commit)).await?;
         let done = match self.unit {
             Unit::Sqlite(tx) => tx.commit().await,
             Unit::Postgres(tx) => tx.commit().await,
         };
         done.map_err(|source| StoreError::Database { step: "commit", source })?;
-        ask(self.hook.as_ref(), self.work, Step::Committed).await
+        ask(self.hook.as_ref(), at(Step::Committed)).await
     }
 }
 

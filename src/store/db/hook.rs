@@ -25,6 +25,8 @@ pub struct Moment {
     pub work: &'static str,
     /// Before or after what.
     pub step: Step,
+    /// The text of the statement that comes next; empty where none does.
+    pub statement: &'static str,
 }
 
 /// A step of the work.
@@ -60,10 +62,10 @@ impl Store {
 }
 
 /// Asks the hook, where there is one.
-pub(super) async fn ask(hook: Option<&Arc<dyn Hook>>, work: &'static str, step: Step) -> Result<(), StoreError> {
+pub(super) async fn ask(hook: Option<&Arc<dyn Hook>>, moment: Moment) -> Result<(), StoreError> {
     let Some(hook) = hook else { return Ok(()) };
-    hook.at(Moment { work, step }).await.map_err(|trouble| StoreError::Database {
-        step: work,
+    hook.at(moment).await.map_err(|trouble| StoreError::Database {
+        step: moment.work,
         source: match trouble {
             Trouble::Busy => sqlx::Error::PoolTimedOut,
             Trouble::Cut => sqlx::Error::Io(io::Error::from(io::ErrorKind::ConnectionReset)),
