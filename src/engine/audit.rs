@@ -40,7 +40,7 @@ impl Audit {
     }
 
     /// Look-ups under way, and what they brought and nobody has recorded.
-    pub fn flights(&mut self) -> &mut Flights<Option<(ToAuditRow, Observation)>> {
+    pub fn flights(&mut self) -> &mut Flights<Option<(ToAuditRow, LookUpOutcome)>> {
         &mut self.flights
     }
 

@@ -19,6 +19,7 @@ use crate::clock::Instant;
 use crate::config::Settings;
 use crate::engine::audit::Audit;
 use crate::engine::beat::BeatError;
+use crate::engine::flights::Flights;
 use crate::engine::collect::Collect;
 use crate::engine::reconcile::Reconcile;
 use crate::engine::rules::delta;
@@ -29,6 +30,8 @@ use crate::store::Store;
 const SOONEST: TimeDelta = TimeDelta::milliseconds(250);
 /// The verbs of a turn.
 const VERBS: u64 = 6;
+/// Between two greetings of a gateway that has not answered yet.
+const GREET_AGAIN: TimeDelta = TimeDelta::seconds(5);
 /// A daemon comes round so often in a time that would be a gap.
 const BEATS_IN_A_GAP: i32 = 2;
 
@@ -38,6 +41,7 @@ pub(super) struct Verbs {
     collect: Collect,
     reconcile: Reconcile,
     audit: Audit,
+    greetings: Flights<bool>,
 }
 
 /// What a turn came to.
@@ -184,6 +188,7 @@ impl Daemon {
             let started = async {
                 let engine = open::engine(&settings, store, wire, &key, chance, false).await;
                 let engine = engine.map_err(EngineError::of("start"))?;
+                engine.steady.await_gateway();
                 engine.take_name(false).await?;
                 if alone {
                     // The lock on the file proves that the former process is gone.
@@ -198,6 +203,7 @@ impl Daemon {
                         collect: Collect::new(engine.clone()),
                         reconcile: Reconcile::new(engine.clone()),
                         audit: Audit::new(engine.clone()),
+                        greetings: Flights::new(&engine.clock),
                         engine,
                     };
                     (Some(verbs), Turned { done: 1, ..Turned::default() })
@@ -210,11 +216,6 @@ impl Daemon {
     /// It comes round no later than that.
     pub fn beat_by(&mut self, at: Instant) {
         self.beat_at = self.beat_at.min(at);
-    }
-
-    /// Whether it runs and waits for something to do.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle(_))
     }
 
     /// It is ended, whatever it was at, and started again then.
@@ -339,6 +340,7 @@ pub(super) async fn work(daemons: &mut [Daemon], chance: &Chance, now: Instant) 
 /// One turn: the verbs that have something to do, in a drawn order, as their loops would come round.
 async fn turn(mut verbs: Verbs, wire: Arc<Wire>, due: Due, answered: bool, order: u64) -> (Option<Verbs>, Turned) {
     let mut turned = Turned::default();
+    greet(&mut verbs, &mut turned);
     for place in 0..VERBS {
         let verb = (order + place) % VERBS;
         let ticked = match verb {
@@ -375,6 +377,21 @@ async fn turn(mut verbs: Verbs, wire: Arc<Wire>, due: Due, answered: bool, order
         }
     }
     (Some(verbs), turned)
+}
+
+/// Greets the gateway until it has answered, as a daemon does beside its loops.
+fn greet(verbs: &mut Verbs, turned: &mut Turned) {
+    let landed = verbs.greetings.landed().len();
+    verbs.greetings.recorded(landed);
+    turned.done += landed;
+    if !verbs.engine.steady.awaits_gateway() {
+        return;
+    }
+    if verbs.greetings.is_empty() {
+        let engine = verbs.engine.clone();
+        verbs.greetings.launch(async move { engine.greet().await });
+    }
+    turned.wake_at = Some(verbs.engine.clock.now() + GREET_AGAIN);
 }
 
 /// Ticks until nothing lands any more at this instant.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::oaths::Oaths;
 use crate::clock::Instant;
-use crate::gateway::transport::{Lost, Method, Reply, Request};
+use crate::gateway::transport::{Lost, Method, Reply, Request, date};
 use crate::sandbox::{Answer, Fault, HttpRequest, RuleBreaches, Sandbox};
 
 /// What a client hears at the end of an exchange.
@@ -231,6 +231,7 @@ pub(super) fn post_of(request: &Request) -> Option<Post> {
 }
 
 fn reply(answer: Answer) -> Reply {
-    let request_id = answer.headers.into_iter().find(|(name, _)| *name == "cko-request-id");
-    Reply { status: answer.status, request_id: request_id.map(|(_, id)| id), date: None, body: answer.body }
+    let header = |wanted| answer.headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let (request_id, date) = (header("cko-request-id").cloned(), header("date").and_then(|it| date(it)));
+    Reply { status: answer.status, request_id, date, body: answer.body }
 }

@@ -80,7 +80,7 @@ pub(super) fn draw(begins: Instant, ends: Instant, bears: Bears, chance: &Chance
             from += minutes(chance, 24 * 60, 15 * 24 * 60);
             let by = match chance.below(3) {
                 0 => -minutes(chance, 1, 90),
-                1 => minutes(chance, 61, 24 * 60),
+                1 => minutes(chance, 65, 24 * 60),
                 _ => minutes(chance, 24 * 60, 10 * 24 * 60),
             };
             let until = from + minutes(chance, 60, 24 * 60);

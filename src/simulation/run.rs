@@ -256,13 +256,9 @@ impl Run {
                 self.acknowledge_at = None;
             }
             Incident::Jump(by) => {
-                if by > TimeDelta::zero() && !self.daemons.iter().all(Daemon::is_idle) {
-                    self.incidents.insert(0, (now + TimeDelta::minutes(1), incident));
-                    return Ok(());
-                }
                 self.stage.tell(format_args!("the clock on the wall jumps by {} s", by.num_seconds()));
                 self.stage.strikes(kind);
-                self.stage.jump(by);
+                self.stage.wall.jump(by);
                 for daemon in &mut self.daemons {
                     let seconds = i64::try_from(self.chance.below(1_800)).unwrap_or_default();
                     daemon.beat_by(now + TimeDelta::seconds(seconds));

@@ -209,7 +209,7 @@ impl Wire {
                 Drawn { fault: Some(Fault::ErrorAfter(502)), answered: Some(TimeDelta::zero()), ..at_once }
             }
             Kind::ErrorAfterLost => Drawn { fault: Some(Fault::ErrorAfter(504)), ..at_once },
-            other => self.draw_either(other),
+            other => self.draw_either(other, now),
         }
     }
 
@@ -219,12 +219,12 @@ impl Wire {
         }
         match self.strikes(false) {
             None => self.untouched(),
-            Some(kind) => self.draw_either(kind),
+            Some(kind) => self.draw_either(kind, now),
         }
     }
 
     /// Faults that strike reads and writes alike.
-    fn draw_either(&self, kind: Kind) -> Drawn {
+    fn draw_either(&self, kind: Kind, now: Instant) -> Drawn {
         let zero = TimeDelta::zero();
         let met = Drawn { kind: Some(kind), arrives: Some(zero), answered: Some(zero), ..Drawn::default() };
         match kind {
@@ -242,7 +242,7 @@ impl Wire {
             Kind::RateLimited => Drawn { fault: Some(Fault::RateLimited), ..met },
             Kind::Garbage => {
                 let reply =
-                    |status, body: &[u8]| Ok(Reply { status, request_id: None, date: None, body: body.to_vec() });
+                    |status, body: &[u8]| Ok(Reply { status, request_id: None, date: Some(now), body: body.to_vec() });
                 match self.chance.below(5) {
                     0 => Drawn { fault: Some(Fault::HtmlBody), ..met },
                     1 => Drawn { fault: Some(Fault::TruncatedBody), ..met },
@@ -275,8 +275,8 @@ impl Wire {
         match kind {
             Kind::KeyRefused => Some(met(Fault::Unauthorised)),
             Kind::Outage => Some(match self.chance.below(3) {
-                0 => self.draw_with(kind, Kind::Refused),
-                1 => self.draw_with(kind, Kind::LostRequest),
+                0 => self.draw_with(kind, Kind::Refused, now),
+                1 => self.draw_with(kind, Kind::LostRequest, now),
                 _ => met(Fault::ErrorBefore(503)),
             }),
             Kind::LookUpsDown if reference_in(path).is_some() => Some(met(Fault::ErrorBefore(500))),
@@ -284,8 +284,8 @@ impl Wire {
         }
     }
 
-    fn draw_with(&self, counted: Kind, like: Kind) -> Drawn {
-        Drawn { kind: Some(counted), ..self.draw_either(like) }
+    fn draw_with(&self, counted: Kind, like: Kind, now: Instant) -> Drawn {
+        Drawn { kind: Some(counted), ..self.draw_either(like, now) }
     }
 
     /// Nothing goes wrong; a few answers take some seconds all the same.
