@@ -20,8 +20,9 @@ use crate::simulation::stage::Stage;
 use crate::store::Store;
 use crate::store::attempts::NextRow;
 
-/// What is due and cannot be done yet is tried again after so long.
+/// What is due and cannot be done yet is tried again after so long, then after twice as long, up to the longest.
 const AGAIN: TimeDelta = TimeDelta::seconds(5);
+const LONGEST: TimeDelta = TimeDelta::hours(1);
 /// A daemon comes round so often in a time that would be a gap.
 const BEATS_IN_A_GAP: i32 = 3;
 
@@ -50,7 +51,7 @@ impl Life {
     /// Lives until nothing is left to do before `until`.
     pub async fn live(self, until: Instant) -> Result<(), SimulationError> {
         let mut verbs = self.start().await?;
-        let mut beat_at = self.stage.clock.now();
+        let (mut beat_at, mut wait) = (self.stage.clock.now(), AGAIN);
         loop {
             let now = self.stage.clock.now();
             if beat_at <= now {
@@ -66,7 +67,9 @@ impl Life {
             match next.filter(|at| *at < until) {
                 Some(at) if now < until => {
                     let now = self.stage.clock.now();
-                    self.stage.advance_to(if at > now { at.min(beat_at) } else { now + AGAIN });
+                    let is_due = at <= now;
+                    self.stage.advance_to(if is_due { now + wait } else { at.min(beat_at) });
+                    wait = if is_due { (wait * 2).min(LONGEST) } else { AGAIN };
                 }
                 _ => return Ok(()),
             }
