@@ -42,6 +42,8 @@ pub(super) struct Verbs {
     reconcile: Reconcile,
     audit: Audit,
     greetings: Flights<bool>,
+    /// When it is greeted again, where it has not answered.
+    greet_at: Instant,
 }
 
 /// What a turn came to.
@@ -204,6 +206,7 @@ impl Daemon {
                         reconcile: Reconcile::new(engine.clone()),
                         audit: Audit::new(engine.clone()),
                         greetings: Flights::new(&engine.clock),
+                        greet_at: engine.clock.now(),
                         engine,
                     };
                     (Some(verbs), Turned { done: 1, ..Turned::default() })
@@ -381,17 +384,18 @@ async fn turn(mut verbs: Verbs, wire: Arc<Wire>, due: Due, answered: bool, order
 
 /// Greets the gateway until it has answered, as a daemon does beside its loops.
 fn greet(verbs: &mut Verbs, turned: &mut Turned) {
-    let landed = verbs.greetings.landed().len();
-    verbs.greetings.recorded(landed);
-    turned.done += landed;
+    let (answered, now) = (verbs.greetings.landed().to_vec(), verbs.engine.clock.now());
+    verbs.greetings.recorded(answered.len());
+    turned.done += answered.iter().filter(|answered| **answered).count();
     if !verbs.engine.steady.awaits_gateway() {
         return;
     }
-    if verbs.greetings.is_empty() {
+    if verbs.greetings.is_empty() && verbs.greet_at <= now {
         let engine = verbs.engine.clone();
         verbs.greetings.launch(async move { engine.greet().await });
+        verbs.greet_at = now + GREET_AGAIN;
     }
-    turned.wake_at = Some(verbs.engine.clock.now() + GREET_AGAIN);
+    turned.wake_at = Some(verbs.greet_at.max(now + SOONEST));
 }
 
 /// Ticks until nothing lands any more at this instant.
