@@ -271,7 +271,7 @@ fn refuse_the_living(node: &NodeRow, now: Instant, since_boot: Duration) -> Resu
     let asleep = now - node.heartbeat_at;
     let alive = if is_of_this_machine(&node.process) {
         // Who came round last before this machine was started is gone, whoever has its number now.
-        asleep.to_std().is_ok_and(|asleep| asleep <= since_boot) && is_alive(&node.process)
+        !asleep.to_std().is_ok_and(|asleep| asleep > since_boot) && is_alive(&node.process)
     } else {
         asleep.abs() < ALIVE_WITHIN
     };
@@ -318,6 +318,7 @@ mod tests {
         };
         let booted = Duration::from_secs(60);
         assert!(refuse_the_living(&node(59), now, booted).is_err(), "it is this very process");
+        assert!(refuse_the_living(&node(-5), now, booted).is_err(), "whose clock was set back a little");
         assert!(refuse_the_living(&node(61), now, booted).is_ok(), "a hardened service does not see which boot it is");
     }
 }

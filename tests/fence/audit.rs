@@ -7,7 +7,7 @@ use dues::sandbox::{HttpRequest, Rule, Script};
 use dues::store::fences::NewFence;
 use serde_json::json;
 
-use crate::support::world::{BOTH, On, World, at, source_of};
+use crate::support::world::{BOTH, On, World, at, empty_books, source_of};
 
 /// A world whose one monthly charge was sent on the 20th.
 async fn charged(on: On, rules: Vec<Rule>) -> World {
@@ -141,6 +141,27 @@ async fn a_period_that_a_restored_backup_holds_back_is_paid_where_the_gateway_to
         let charges = world.charges().await;
         assert!(charges.iter().all(|it| it.ends_with(" paid")), "{on:?} {charges:?}");
         assert_eq!(world.sandbox.books().payments.len(), charges.len(), "{on:?}: and none was taken twice");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn new_books_that_skip_a_period_which_lost_ones_charged_find_it_paid() {
+    let flags = [("installation.high_water_file", "none"), ("catch_up.handed_over", "skip")];
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+        world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+        world.run_until("2026-01-17T12:00:00Z").await;
+        let elsewhere = tempfile::tempdir().unwrap();
+        let mut world = world.restarted(Some(&empty_books(on, &elsewhere))).await;
+        world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+        world.round.until_quiet().await.unwrap();
+        assert_eq!(world.charges().await, ["ORD-1/0 skipped", "ORD-1/1 skipped", "ORD-1/2 skipped"], "{on:?}");
+        for _second in 0..5 {
+            audit(&world).await;
+            world.clock.advance(std::time::Duration::from_secs(1));
+        }
+        assert_eq!(world.charges().await, ["ORD-1/0 paid", "ORD-1/1 paid", "ORD-1/2 paid"], "{on:?}");
         world.assert_books_agree().await;
     }
 }
