@@ -123,6 +123,10 @@ impl Audit {
         let done: Vec<Audited> = landed
             .iter()
             .filter(|(_, outcome)| matches!(outcome, LookUpOutcome::Listed(_)))
+            // Where a payment was found for which nothing could stand in, as somebody else has just opened an attempt, it is looked up again.
+            .filter(|(row, outcome)| {
+                row.attempt_id.is_some() || stand_ins.contains_key(&row.id) || !shows_money(outcome)
+            })
             .map(|(row, _)| {
                 // A fence may have brought this one forward: what is next goes by age, not by how many there were. What was not billed
                 // is looked up after a fence alone.
@@ -146,11 +150,7 @@ impl Engine {
     /// An attempt for each charge that was never billed here and of which the gateway has a payment that took money or may: it was never
     /// sent by these books, so it stands as absent until what was found is settled. Its id by charge.
     async fn stand_in(&self, landed: &[(ToAuditRow, LookUpOutcome)]) -> Result<BTreeMap<i64, i64>, StoreError> {
-        let found = |outcome: &LookUpOutcome| match outcome {
-            LookUpOutcome::Listed(payments) => payments.iter().any(|it| took_money(it) || is_open(it)),
-            _ => false,
-        };
-        let unbilled = landed.iter().filter(|(row, outcome)| row.attempt_id.is_none() && found(outcome));
+        let unbilled = landed.iter().filter(|(row, outcome)| row.attempt_id.is_none() && shows_money(outcome));
         let charge_ids: Vec<i64> = unbilled.map(|(row, _)| row.id).collect();
         if charge_ids.is_empty() {
             return Ok(BTreeMap::new());
@@ -172,4 +172,9 @@ impl Engine {
         tx.commit().await?;
         Ok(stand_ins.into_iter().collect())
     }
+}
+
+/// Whether a payment was found that took money, or still may.
+fn shows_money(outcome: &LookUpOutcome) -> bool {
+    matches!(outcome, LookUpOutcome::Listed(payments) if payments.iter().any(|it| took_money(it) || is_open(it)))
 }

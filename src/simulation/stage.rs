@@ -51,13 +51,8 @@ struct Inside {
 
 impl Stage {
     pub fn new(begins: Instant, kinds: Kinds, keep_story: bool) -> Self {
-        let inside = Inside {
-            kinds,
-            story: Story::new(keep_story),
-            counts: BTreeMap::new(),
-            breaches: Vec::new(),
-            held: None,
-        };
+        let inside =
+            Inside { kinds, story: Story::new(keep_story), counts: BTreeMap::new(), breaches: Vec::new(), held: None };
         let (clock, wall) = (Clock::manual(begins), Clock::manual(begins));
         Stage { clock, wall, inside: Mutex::new(inside) }
     }

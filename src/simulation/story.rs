@@ -2,7 +2,7 @@
 
 use crate::clock::Instant;
 
-/// Lines that are shown of a run that failed.
+/// Lines that are shown of a run that failed, about its subjects and about the world as a whole.
 const SHOWN: usize = 300;
 
 /// Lines, or their hash alone.
@@ -35,13 +35,20 @@ impl Story {
         self.hash
     }
 
-    /// The last lines that name one of `subjects`, or no payment at all.
+    /// The last lines that name one of `subjects`, and the last that name no payment at all, in their order.
     pub fn about(&self, subjects: &[String]) -> Vec<String> {
         let lines = self.lines.as_deref().unwrap_or_default();
-        let named = |line: &&String| {
-            subjects.is_empty() || !line.contains("d1-") || subjects.iter().any(|it| line.contains(it.as_str()))
+        let is_named = |line: &str| subjects.is_empty() || subjects.iter().any(|it| line.contains(it.as_str()));
+        let is_general = |line: &str| !line.contains("d1-") && !line.contains("/pay_");
+        let last = |chosen: &dyn Fn(&str) -> bool| {
+            let mut places: Vec<usize> = (0..lines.len()).filter(|it| chosen(&lines[*it])).collect();
+            places.drain(..places.len().saturating_sub(SHOWN));
+            places
         };
-        let chosen: Vec<&String> = lines.iter().filter(named).collect();
-        chosen[chosen.len().saturating_sub(SHOWN)..].iter().map(|line| (*line).clone()).collect()
+        let mut shown = last(&is_named);
+        shown.extend(last(&is_general));
+        shown.sort_unstable();
+        shown.dedup();
+        shown.into_iter().map(|it| lines[it].clone()).collect()
     }
 }

@@ -1,9 +1,13 @@
 //! The audit: each charge is looked up again days and weeks later, whatever it ended as.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use dues::engine::audit::Audit;
 use dues::engine::lift;
 use dues::gateway::transport::Method;
 use dues::sandbox::{HttpRequest, Rule, Script};
+use dues::store::db::{Asked, Hook, Moment, Step, Trouble};
 use dues::store::fences::NewFence;
 use serde_json::json;
 
@@ -162,6 +166,46 @@ async fn new_books_that_skip_a_period_which_lost_ones_charged_find_it_paid() {
             world.clock.advance(std::time::Duration::from_secs(1));
         }
         assert_eq!(world.charges().await, ["ORD-1/0 paid", "ORD-1/1 paid", "ORD-1/2 paid"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+/// The books commit once what stands in for a lost attempt, and the answer is lost.
+#[derive(Debug, Default)]
+struct LosesAnAnswer(AtomicU32);
+
+impl Hook for LosesAnAnswer {
+    fn at(&self, moment: Moment) -> Asked<'_> {
+        let here = moment.work == "stand in" && moment.step == Step::Committed;
+        let loses = here && self.0.fetch_add(1, Ordering::SeqCst) == 0;
+        Box::pin(std::future::ready(if loses { Err(Trouble::Cut) } else { Ok(()) }))
+    }
+}
+
+#[tokio::test]
+async fn what_was_found_is_settled_although_the_answer_of_the_books_was_lost_on_the_way() {
+    let flags = [("installation.high_water_file", "none"), ("catch_up.handed_over", "skip")];
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+        world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+        world.run_until("2026-01-15T12:00:00Z").await;
+        let elsewhere = tempfile::tempdir().unwrap();
+        let mut world = world.restarted(Some(&empty_books(on, &elsewhere))).await;
+        world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+        world.round.until_quiet().await.unwrap();
+        assert_eq!(world.charges().await, ["ORD-1/0 skipped"], "{on:?}");
+        let mut engine = world.engine.clone();
+        engine.store = engine.store.with_hook(Arc::new(LosesAnAnswer::default()));
+        let mut audit = Audit::new(engine);
+        let mut failures = 0;
+        for _minute in 0..10 {
+            for _tick in 0..4 {
+                failures += usize::from(audit.tick(true).await.is_err());
+            }
+            world.clock.advance(std::time::Duration::from_secs(60));
+        }
+        assert_eq!(failures, 1, "{on:?}");
+        assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
         world.assert_books_agree().await;
     }
 }
