@@ -122,6 +122,11 @@ pub(super) async fn count_the_journal(stage: &Stage, store: &Store) -> Result<()
         let times = u64::try_from(row.times).unwrap_or_default();
         stage.tell(format_args!("{times} times {} {} -> {}", row.act, row.was, row.now));
         let name = match (row.act.as_str(), row.was.as_str(), row.now.as_str()) {
+            ("attempt", "rejected" | "withdrawn", "pending" | "captured") => {
+                let seen = format!("{times} attempts that were {} have a payment", row.was);
+                stage.broken("only proof ends an attempt", None, seen);
+                continue;
+            }
             ("attempt", "unknown", "pending" | "captured" | "declined") => "look-up adopted a payment",
             ("attempt", "created", "pending" | "captured") => "look-up before a send adopted a payment",
             ("attempt", "sending", "unknown") => "outcome unknown",

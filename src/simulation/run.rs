@@ -27,12 +27,12 @@ use crate::store::attempts::NextRow;
 use crate::store::standings::StandingRow;
 
 /// After the faults the world lives on so long: through dunning, long pendings and the looks of the patient.
-const CALM: TimeDelta = TimeDelta::days(45);
+const CALM: TimeDelta = TimeDelta::days(25);
 /// The shortest wait for what is due and cannot be done yet, and the longest.
 const SHORTEST_WAIT: TimeDelta = TimeDelta::seconds(5);
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 /// A period that fell due so lately is audited once more.
-const AUDITED_FOR: TimeDelta = TimeDelta::days(30);
+const AUDITED_FOR: TimeDelta = TimeDelta::days(13);
 /// Turns at one instant before a run is given up.
 const MOST_TURNS: usize = 10_000;
 

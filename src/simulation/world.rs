@@ -254,7 +254,7 @@ fn settings(plan: &Plan, database: &str, key_hours: u64, chance: &Chance) -> Vec
         // A world is small, and what its faults put off for days comes on one day.
         ("limits.brake_margin", "100000".to_owned()),
         ("audit.reads_per_second", one_of(&["30", "90", "90", "90"])),
-        ("audit.ages", one_of(&["1d, 7d, 35d", "2d, 35d"])),
+        ("audit.ages", one_of(&["1d, 7d, 20d", "2d, 20d"])),
         ("circuit.probe_after", one_of(&["30s", "3m", "10m"])),
         ("protocol.look_first", one_of(&["needed", "needed", "always"])),
         // A look-up that is right about absence is what a new attempt after the key's life rests on.
