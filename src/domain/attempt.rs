@@ -177,6 +177,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_the_wire_is_what_lives_and_may_have_been_sent() {
+        let on_the_wire = [S::Sending, S::Unknown, S::Pending];
+        for &state in S::ALL {
+            assert_eq!(state.is_on_the_wire(), on_the_wire.contains(&state), "{state}");
+            assert_eq!(state.is_live(), state == S::Created || on_the_wire.contains(&state), "{state}");
+        }
+    }
+
+    #[test]
     fn what_may_have_been_sent_is_never_created_again_but_by_proof() {
         for &state in S::ALL {
             for &event in E::ALL {
