@@ -130,7 +130,8 @@ impl Audit {
             .map(|(row, _)| {
                 // A fence may have brought this one forward: what is next goes by age, not by how many there were. What was not billed
                 // is looked up after a fence alone.
-                let ages = if row.attempt_id.is_some() { ages.as_slice() } else { &[] };
+                let is_billed = row.attempt_id.is_some() || stand_ins.contains_key(&row.id);
+                let ages = if is_billed { ages.as_slice() } else { &[] };
                 let next = ages.iter().map(|age| row.opened_at + delta(*age)).find(|at| *at > now);
                 Audited { charge_id: row.id, audit_at: next }
             })

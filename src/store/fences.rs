@@ -203,7 +203,9 @@ impl Tx {
         .await?;
         self.run(
             Statement::new(
-                "UPDATE charges SET audit_at = $1 WHERE state = 'held' AND due_at < $2 AND audit_at IS NULL",
+                // The first condition is the index's, word for word: SQLite does not see that the second implies it.
+                "UPDATE charges SET audit_at = $1 WHERE state IN ('held', 'skipped', 'void') AND state = 'held' AND due_at < $2 \
+                 AND audit_at IS NULL",
             )
             .bind(now)
             .bind(since),

@@ -148,6 +148,23 @@ async fn a_period_that_had_begun_when_its_end_was_asked_for_is_owed_although_no_
 }
 
 #[tokio::test]
+async fn who_asks_again_for_the_end_of_a_period_ends_no_later() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-25T00:00:00Z").await;
+        world.engine.cancel("ORD-1", true, "asked by letter", "operator").await.unwrap();
+        // The daemon is down when the second period would begin, and the letter is worked off a second time.
+        world.clock.advance_to(at("2026-02-21T00:00:00Z"));
+        world.engine.cancel("ORD-1", true, "asked by letter", "operator").await.unwrap();
+        world.run_until("2026-04-01T00:00:00Z").await;
+        assert_eq!(reasons(&world).await, ["ORD-1/0 paid -"], "{on:?}");
+        assert_eq!(world.subscriptions().await, ["ORD-1 canceled"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
 async fn a_payment_on_the_wire_at_a_cancellation_is_recorded_and_is_the_last() {
     for on in BOTH {
         let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;

@@ -67,10 +67,14 @@ impl Tx {
         now: Instant,
     ) -> Result<(), StoreError> {
         self.run(
-            Statement::new("UPDATE subscriptions SET cancel_at_index = $2, cancel_reason = $3 WHERE id = $1")
-                .bind(id)
-                .bind(index)
-                .bind(reason),
+            // Who asks again, or is asked again for, ends no later.
+            Statement::new(
+                "UPDATE subscriptions SET cancel_reason = $3, \
+                 cancel_at_index = CASE WHEN cancel_at_index < $2 THEN cancel_at_index ELSE $2 END WHERE id = $1",
+            )
+            .bind(id)
+            .bind(index)
+            .bind(reason),
         )
         .await?;
         let entry = Entry {
