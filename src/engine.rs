@@ -131,6 +131,11 @@ impl Engine {
         self
     }
 
+    /// Whether what the database's clock shows is not to be believed: what is due is not known then.
+    fn doubts_the_clock(&self, database_now: Instant) -> bool {
+        self.steady.wrong(database_now, self.clock.since_boot()).is_some() || self.steady.awaits_gateway()
+    }
+
     /// Hears what the answer to a question says of the time.
     fn hear(&self, meter: &Meter) {
         if let Some(Answered { date }) = meter.answered() {

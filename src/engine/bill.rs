@@ -119,8 +119,7 @@ impl Engine {
         let now = database_now.min(self.clock.now());
         let standing = tx.standing(&self.node).await?;
         let held_for_the_clock = standing.held_reason.as_deref() == Some("clock");
-        let wrong = self.steady.wrong(database_now, self.clock.since_boot()).is_some() || self.steady.awaits_gateway();
-        if held_for_the_clock || wrong {
+        if held_for_the_clock || self.doubts_the_clock(database_now) {
             // Which period has begun is not known while the clock is not.
             tx.commit().await?;
             return Ok((0, 0));

@@ -30,6 +30,11 @@ impl Engine {
     async fn open_retries(&self) -> Result<usize, StoreError> {
         let mut tx = self.store.begin("dun").await?;
         let now = tx.now().await?;
+        if self.doubts_the_clock(now) {
+            // A step that were opened now would wait for this clock's future.
+            tx.commit().await?;
+            return Ok(0);
+        }
         let cases = tx.cases_to_step(now, self.rules.engine.batch.get()).await?;
         if cases.is_empty() {
             tx.commit().await?;

@@ -131,7 +131,7 @@ impl Engine {
             tx.freeze_day(day, now).await?;
             plans = tx.daily_plans(day).await?;
         }
-        let wrong = self.steady.wrong(now, self.clock.since_boot()).is_some() || self.steady.awaits_gateway();
+        let wrong = self.doubts_the_clock(now);
         let limit = i64::from(self.rules.protocol.unknown_limit.get());
         Ok(Standing {
             continuity_from: row.continuity_from,

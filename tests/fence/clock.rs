@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use dues::clock::Clock;
 use dues::engine::round::Round;
 use dues::gateway::payments::Client;
-use dues::sandbox::{self, Sandbox, Script};
+use dues::sandbox::{self, Rule, Sandbox, Script};
 
 use crate::support::world::{BOTH, World, at};
 
@@ -146,5 +146,25 @@ async fn an_operator_may_say_that_the_gateways_clock_is_wrong() {
         advance(&world, &gateways, 5).await;
         assert_eq!(come_round(&mut world).await, None, "{on:?}");
         assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_step_of_dunning_is_taken_by_a_clock_that_jumped() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-19T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+        world.sandbox.set_script(Script::of([Rule::decline("short", "20051").times(1)]));
+        world.engine.take_name(false).await.unwrap();
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 retrying"], "{on:?}");
+        world.engine.beat().await.unwrap();
+        world.clock.jump(TimeDelta::days(3));
+        assert_eq!(world.engine.dun().await.unwrap().done, 0, "{on:?}");
+        assert_eq!(world.attempts().await.len(), 1, "{on:?}");
+        world.clock.jump(-TimeDelta::days(3));
+        world.run_until("2026-01-22T12:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}: a day later, as was planned");
+        world.assert_books_agree().await;
     }
 }
