@@ -131,15 +131,20 @@ impl Engine {
         self
     }
 
-    /// Whether what the database's clock shows is not to be believed: what is due is not known then.
+    /// Whether what the database's clock shows is not to be believed. What is due, and how old anything is, is not known then: nothing is
+    /// billed, sent, looked at or recorded, for it would be dated by that clock.
     fn doubts_the_clock(&self, database_now: Instant) -> bool {
         self.steady.wrong(database_now, self.clock.since_boot()).is_some() || self.steady.awaits_gateway()
     }
 
     /// Hears what the answer to a question says of the time.
     fn hear(&self, meter: &Meter) {
-        if let Some(Answered { date }) = meter.answered() {
-            self.steady.hear(date, self.clock.now(), self.clock.since_boot());
+        if let Some(Answered { date }) = meter.answered()
+            && self.steady.hear(date, self.clock.since_boot())
+        {
+            tracing::warn!(
+                "the gateway's answers bear no date: the clock cannot be held against its, and is taken for right"
+            );
         }
     }
 }

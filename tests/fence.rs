@@ -15,3 +15,5 @@ mod clock;
 mod names;
 #[path = "fence/restore.rs"]
 mod restore;
+#[path = "fence/wrong_times.rs"]
+mod wrong_times;

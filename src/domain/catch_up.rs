@@ -95,3 +95,88 @@ impl CatchUp {
         periods.iter().enumerate().map(decide).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::instant_from_micros;
+
+    const DAY: i64 = 86_400_000_000;
+
+    fn at(day: i64) -> Instant {
+        instant_from_micros(1_800_000_000_000_000 + day * DAY)
+    }
+
+    /// Daily periods that began on these days.
+    fn begun(days: std::ops::Range<i64>) -> Vec<Period> {
+        days.map(|day| Period {
+            index: day,
+            start_on: at(day).date_naive(),
+            end_on: at(day + 1).date_naive(),
+            start_at: at(day),
+            end_at: at(day + 1),
+        })
+        .collect()
+    }
+
+    /// Handed-over periods are held; of those missed three are billed, ten days back, an hour apart.
+    fn rules(missed: CatchUpRule) -> CatchUp {
+        CatchUp {
+            handed_over: CatchUpRule::Hold,
+            missed,
+            max_periods: NonZeroU32::new(3).unwrap(),
+            max_age: Duration::from_hours(10 * 24),
+            spread: Duration::from_hours(1),
+        }
+    }
+
+    /// `B` with its hour for what is billed, `s` skipped, `h` held; in order.
+    fn decided(rules: &CatchUp, days: std::ops::Range<i64>, handed_over: i64, own: Option<CatchUpRule>) -> String {
+        let now = at(days.end) + TimeDelta::hours(2);
+        let decisions = rules.decide(&begun(days), at(handed_over), own, now);
+        let word = |it: Decision| match it {
+            Decision::Bill(at) => format!("B{}", (at - now).num_hours()),
+            Decision::Skip => "s".to_owned(),
+            Decision::Hold => "h".to_owned(),
+        };
+        decisions.into_iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_rule_decides_over_what_was_missed() {
+        use CatchUpRule::{BillAll, BillLatest, Hold, Skip};
+        for (rule, wanted) in
+            [(BillAll, "h h B0 B1 B2"), (BillLatest, "s s s s B0"), (Skip, "s s s s s"), (Hold, "h h h h h")]
+        {
+            assert_eq!(decided(&rules(rule), 0..5, 0, None), wanted, "{rule:?}");
+            assert_eq!(decided(&rules(Hold), 0..5, 0, Some(rule)), wanted, "{rule:?}: the plan's own");
+        }
+    }
+
+    #[test]
+    fn one_missed_period_is_billed_whatever_its_age_and_whatever_the_rule() {
+        for rule in [CatchUpRule::BillAll, CatchUpRule::Skip, CatchUpRule::Hold, CatchUpRule::BillLatest] {
+            assert_eq!(rules(rule).decide(&begun(0..1), at(0), None, at(300)), [Decision::Bill(at(300))], "{rule:?}");
+        }
+        assert_eq!(rules(CatchUpRule::BillAll).decide(&[], at(0), None, at(1)), []);
+    }
+
+    #[test]
+    fn what_began_before_the_hand_over_has_its_own_rule() {
+        assert_eq!(decided(&rules(CatchUpRule::BillAll), 0..5, 2, None), "h h B0 B1 B2", "from the very instant on");
+        assert_eq!(decided(&rules(CatchUpRule::BillAll), 0..5, 4, None), "h h h h B0", "one is left: it is billed");
+        assert_eq!(decided(&rules(CatchUpRule::Skip), 0..5, 3, None), "h h h s s");
+        let all = CatchUp { handed_over: CatchUpRule::BillLatest, ..rules(CatchUpRule::BillAll) };
+        assert_eq!(decided(&all, 0..5, 2, None), "s B0 B1 B2 B3", "spread over both");
+    }
+
+    #[test]
+    fn none_is_billed_that_is_older_than_the_limit_but_the_latest_and_one_as_old_as_it_is() {
+        let old = |max_age| CatchUp { max_age, ..rules(CatchUpRule::BillAll) };
+        // The latest began 26 hours ago, the one before it 50, then 74.
+        assert_eq!(decided(&old(Duration::from_hours(50)), 0..4, 0, None), "h h B0 B1");
+        assert_eq!(decided(&old(Duration::from_hours(49)), 0..4, 0, None), "h h h B0");
+        assert_eq!(decided(&old(Duration::from_hours(1)), 0..4, 0, None), "h h h B0");
+        assert_eq!(decided(&old(Duration::MAX), 0..4, 0, None), "h B0 B1 B2", "no limit that a calendar holds");
+    }
+}

@@ -8,7 +8,8 @@ use chrono::{Days, TimeDelta};
 use crate::clock::Instant;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
-use crate::engine::fence::{Known, judge};
+use crate::engine::fence::{Known, SET_BACK, judge};
+use crate::engine::greet::UNHEARD;
 use crate::engine::high_water::Mark;
 use crate::engine::process::{is_alive, is_of_this_machine};
 use crate::engine::rules::delta;
@@ -115,7 +116,8 @@ impl Engine {
     pub async fn beat(&self) -> Result<Beat, BeatError> {
         let mark = self.high_water.read()?;
         let held_back = || self.pace.held_back().map(|it| it.to_string());
-        let condition = self.gate.state().cause.or_else(held_back);
+        let unheard = || self.steady.awaits_gateway().then(|| UNHEARD.to_owned());
+        let condition = self.gate.state().cause.or_else(unheard).or_else(held_back);
         let work = async {
             let mut tx = self.store.begin("beat").await?;
             let now = tx.now().await?;
@@ -201,6 +203,9 @@ impl Engine {
     /// Raises a fence, and asks a person where it holds.
     pub(super) async fn raise(&self, tx: &mut Tx, fence: &NewFence, now: Instant) -> Result<(), StoreError> {
         tx.raise_fence(fence, &self.node, now).await?;
+        if fence.reason == SET_BACK {
+            tx.bring_back(now, now + delta(self.rules.protocol.lease)).await?;
+        }
         if fence.holds {
             let review = NewReview {
                 public_id: ReviewId::new(now, self.chance.ten_bytes()),
@@ -254,8 +259,11 @@ impl Engine {
         })
     }
 
-    /// Today's plan where there is none, and tomorrow's, before it begins.
+    /// Today's plan where there is none, and tomorrow's, before it begins; none of a day that a wrong clock shows.
     async fn plan_days(&self, tx: &mut Tx, now: Instant) -> Result<(), StoreError> {
+        if self.doubts_the_clock(now) {
+            return Ok(());
+        }
         let today = now.date_naive();
         for day in [today, today + Days::new(1)] {
             if tx.daily_plans(day).await?.is_empty() {

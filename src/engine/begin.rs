@@ -104,7 +104,7 @@ impl Engine {
             let known = self.rules.plan_names().collect::<Vec<_>>().join(", ");
             return Err(BeginError::NoPlan { name: beginning.plan.clone(), known });
         };
-        let now = self.clock.now();
+        let now = self.store.now().await.map_err(EngineError::of("begin"))?;
         let today = local_date(&beginning.zone, now);
         let anchor_on = beginning.anchor_on.unwrap_or(today);
         let segment = Segment {

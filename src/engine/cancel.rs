@@ -30,6 +30,12 @@ pub enum CancelError {
     /// It has ended.
     #[error(transparent)]
     Illegal(#[from] IllegalEvent),
+    /// Which period has begun is not known.
+    #[error(
+        "the daemons are held because a clock is wrong (`dues ledger show`), so which period has begun is not known: nothing was changed; \
+         set the clock right, or cancel now instead of at the period's end"
+    )]
+    Clock,
     /// The books.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -71,9 +77,12 @@ pub async fn cancel(
         let event = SubscriptionEvent::Cancel;
         let state = match was.after(event) {
             Ok(state) => state,
-            Err(illegal) => return Ok(Some(Err(illegal))),
+            Err(illegal) => return Ok(Some(Err(CancelError::Illegal(illegal)))),
         };
         if at_period_end {
+            if tx.fence().await?.held_reason.as_deref() == Some("clock") {
+                return Ok(Some(Err(CancelError::Clock)));
+            }
             // A period that has begun is owed, whether a daemon was there to open it or not: the one after it is the next.
             let schedule = tx.schedules(vec![id]).await?.remove(&id).and_then(Result::ok);
             let next = tx.next_index(id).await?;
@@ -90,7 +99,7 @@ pub async fn cancel(
     };
     match work.await.map_err(of)? {
         None => Err(CancelError::NotFound(name.to_owned())),
-        Some(Err(illegal)) => Err(CancelError::Illegal(illegal)),
+        Some(Err(refused)) => Err(refused),
         Some(Ok(canceled)) => Ok(canceled),
     }
 }

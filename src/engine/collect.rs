@@ -85,6 +85,7 @@ impl Collect {
         let sends = engine.gate.ask(Kind::Write, wanted, engine.clock.now());
         let settled = engine.settle(&seen, sends).await?;
         self.flights.recorded(count);
+        let Some(settled) = settled else { return Ok(0) };
         self.launch(settled);
         Ok(count)
     }

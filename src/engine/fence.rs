@@ -10,6 +10,9 @@ use crate::store::fences::NewFence;
 /// A heartbeat may lie so far in the future before it is taken for that of books that were set back, or of a wrong clock.
 const AHEAD_AT_MOST: TimeDelta = TimeDelta::seconds(30);
 
+/// The reason of the fence after a clock was set back: what was dated by it may lie far ahead.
+pub(super) const SET_BACK: &str = "future";
+
 /// What is known when a daemon comes round.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
@@ -60,7 +63,7 @@ pub(super) fn judge(known: &Known) -> Option<NewFence> {
         ));
     }
     if asleep.is_some_and(|it| it < -AHEAD_AT_MOST) {
-        return Some(fence("future", "the last heartbeat lies in the future: the clock was set back".to_owned()));
+        return Some(fence(SET_BACK, "the last heartbeat lies in the future: the clock was set back".to_owned()));
     }
     if let Some(asleep) = asleep.filter(|it| *it > known.gap) {
         return Some(fence("gap", format!("no daemon came round for {}", in_words(asleep))));

@@ -231,8 +231,8 @@ impl Engine {
         if set.is_empty() {
             return Ok(HandedOver::default());
         }
-        let now = self.clock.now();
         let mut tx = self.store.begin("hand over").await?;
+        let now = tx.now().await?;
         let sources = set.iter().map(|it| it.hand_over.source_id.clone());
         let sources = tx.know_sources(sources, SourceState::Active, now).await?;
         let mut refused = refused(set, &sources);

@@ -36,14 +36,23 @@ pub(super) struct Settled {
 }
 
 impl Engine {
-    /// Settles `observations` in one transaction; at most as many attempts are cleared to be sent on the way as `sends` grants.
-    pub(super) async fn settle(&self, observations: &[Observation], sends: Grant<'_>) -> Result<Settled, EngineError> {
+    /// Settles `observations` in one transaction; at most as many attempts are cleared to be sent on the way as `sends` grants. None while
+    /// the clock is doubted: they are as good as lost, and what they showed is looked up when it is right.
+    pub(super) async fn settle(
+        &self,
+        observations: &[Observation],
+        sends: Grant<'_>,
+    ) -> Result<Option<Settled>, EngineError> {
         if observations.is_empty() {
-            return Ok(Settled::default());
+            return Ok(Some(Settled::default()));
         }
         let work = async {
             let mut tx = self.store.begin("settle").await?;
             let now = tx.now().await?;
+            if self.doubts_the_clock(now) {
+                tx.commit().await?;
+                return Ok(None);
+            }
             // An answer or a look at a known payment sends nothing, and adopts nothing that the books do not know.
             let bears = |it: &Observation| matches!(it.seen, Seen::Due | Seen::LookedUp { .. } | Seen::Audited(_));
             let standing = if sends.requests() > 0 || observations.iter().any(bears) {
@@ -51,7 +60,7 @@ impl Engine {
             } else {
                 Standing { closed: true, ..Standing::default() }
             };
-            self.settle_within(tx, now, standing, observations, sends).await
+            self.settle_within(tx, now, standing, observations, sends).await.map(Some)
         };
         work.await.map_err(EngineError::of("settle"))
     }

@@ -126,12 +126,15 @@ impl Engine {
             Some(_) => return Err(StoreError::Moved { table: "nodes" }),
         }
         let day = now.date_naive();
-        let mut plans = tx.daily_plans(day).await?;
-        if plans.is_empty() {
-            tx.freeze_day(day, now).await?;
+        let doubted = self.doubts_the_clock(now);
+        let mut plans = Vec::new();
+        if !doubted {
             plans = tx.daily_plans(day).await?;
+            if plans.is_empty() {
+                tx.freeze_day(day, now).await?;
+                plans = tx.daily_plans(day).await?;
+            }
         }
-        let wrong = self.doubts_the_clock(now);
         let limit = i64::from(self.rules.protocol.unknown_limit.get());
         Ok(Standing {
             continuity_from: row.continuity_from,
@@ -139,7 +142,7 @@ impl Engine {
             strangers_left: row.strangers_left,
             held: row.held_at.is_some(),
             braked: row.braked_at.is_some(),
-            closed: wrong || self.high_water.fails(),
+            closed: doubted || self.high_water.fails(),
             at_most: self.pace.limit(row.not_found, limit, now),
             room: plans.iter().map(|row| (row.currency.clone(), Room::of(row, &self.rules.brake))).collect(),
             ..Standing::default()

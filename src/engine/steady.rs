@@ -16,6 +16,8 @@ const BACK_AT_MOST: TimeDelta = TimeDelta::seconds(10);
 const FORWARD_AT_MOST: TimeDelta = TimeDelta::hours(1);
 /// Further from the gateway's clock than any answer is old.
 const FROM_GATEWAY_AT_MOST: TimeDelta = TimeDelta::hours(1);
+/// So many answers that do not say when they were made, and it is not waited any longer for one that does.
+const UNDATED_AT_MOST: u32 = 5;
 
 /// What the wall clock showed at which time since boot, and whether a wrong one was told of.
 #[derive(Debug, Default)]
@@ -32,8 +34,10 @@ struct Inside {
     gateway: Option<(Instant, Duration)>,
     /// So far ahead of it an operator has said that ours may be.
     accepted: TimeDelta,
-    /// No answer of the gateway's has come yet, and one is waited for.
+    /// No dated answer of the gateway's has come yet, and one is waited for.
     awaits: bool,
+    /// Answers without a date that came meanwhile.
+    undated: u32,
 }
 
 /// What is wrong with the clock.
@@ -53,7 +57,13 @@ impl Steady {
             |booted: Duration| TimeDelta::from_std(since_boot.saturating_sub(booted)).unwrap_or(TimeDelta::MAX);
         if let Some((then, booted)) = inside.gateway {
             let ahead = (wall - then) - passed(booted);
-            if (ahead - inside.accepted).abs() > FROM_GATEWAY_AT_MOST {
+            if ahead.abs() <= FROM_GATEWAY_AT_MOST {
+                // It was put right: what an operator had said of it is over, and so is what it showed then.
+                if inside.accepted != TimeDelta::zero() {
+                    inside.accepted = TimeDelta::zero();
+                    inside.base = None;
+                }
+            } else if (ahead - inside.accepted).abs() > FROM_GATEWAY_AT_MOST {
                 // Where the gateway says that it is wrong, it is nothing to hold a corrected one against.
                 inside.base = None;
                 return Some(Wrong::Ahead(ahead));
@@ -64,18 +74,22 @@ impl Steady {
         (jump < -BACK_AT_MOST || jump > FORWARD_AT_MOST).then_some(Wrong::Jumped(jump))
     }
 
-    /// An answer of the gateway's came, made at `date` by its clock.
-    pub fn hear(&self, date: Option<Instant>, wall: Instant, since_boot: Duration) {
+    /// An answer of the gateway's came, made at `date` by its clock; none where it does not say. Whether it is not waited for a dated one
+    /// any longer although none came.
+    pub fn hear(&self, date: Option<Instant>, since_boot: Duration) -> bool {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.awaits = false;
-        let Some(date) = date else { return };
-        inside.gateway = Some((date, since_boot));
-        if (wall - date).abs() <= FROM_GATEWAY_AT_MOST {
-            inside.accepted = TimeDelta::zero();
+        if let Some(date) = date {
+            inside.gateway = Some((date, since_boot));
+            inside.awaits = false;
+            return false;
         }
+        inside.undated += 1;
+        let gives_up = inside.awaits && inside.undated >= UNDATED_AT_MOST;
+        inside.awaits &= !gives_up;
+        gives_up
     }
 
-    /// Nothing is billed and nothing is sent before an answer of the gateway's has come: a clock may be wrong from the start.
+    /// Nothing is billed and nothing is sent before a dated answer of the gateway's has come: a clock may be wrong from the start.
     pub fn await_gateway(&self) {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).awaits = true;
     }
@@ -161,7 +175,7 @@ mod tests {
         steady.await_gateway();
         steady.trust(at(days(3)), boot(0));
         assert!(steady.awaits_gateway() && !steady.gateway_agrees(at(days(3)), boot(0)));
-        steady.hear(Some(at(0)), at(days(3)), boot(0));
+        steady.hear(Some(at(0)), boot(0));
         assert!(!steady.awaits_gateway());
         assert_eq!(steady.wrong(at(days(3) + 60), boot(60)), Some(Wrong::Ahead(TimeDelta::days(3))));
         assert_eq!(steady.wrong(at(90), boot(90)), None, "corrected: that is no jump");
@@ -172,7 +186,25 @@ mod tests {
         );
         steady.accept(at(days(-2)), boot(100));
         assert_eq!(steady.wrong(at(days(-2) + 10), boot(110)), None, "an operator says so");
-        steady.hear(Some(at(120)), at(120), boot(120));
-        assert_eq!(steady.wrong(at(120), boot(120)), Some(Wrong::Jumped(TimeDelta::seconds(days(2) + 100))));
+        steady.hear(Some(at(120)), boot(120));
+        assert_eq!(steady.wrong(at(days(-2) + 120), boot(120)), None, "he still does, whatever the gateway answers");
+        assert_eq!(steady.wrong(at(123), boot(123)), None, "put right: that is no jump either");
+        assert_eq!(
+            steady.wrong(at(days(-2) + 124), boot(124)),
+            Some(Wrong::Ahead(TimeDelta::days(-2))),
+            "what he said of it is over"
+        );
+    }
+
+    #[test]
+    fn answers_without_a_date_are_no_clock_and_end_the_wait_only_where_nothing_else_comes() {
+        let steady = Steady::default();
+        let boot = |seconds: u64| Duration::from_secs(1_000 + seconds);
+        steady.await_gateway();
+        assert!((1..UNDATED_AT_MOST).all(|_| !steady.hear(None, boot(1))));
+        assert!(steady.awaits_gateway());
+        assert!(steady.hear(None, boot(2)), "said once");
+        assert!(!steady.awaits_gateway() && !steady.hear(None, boot(3)));
+        assert!(!steady.gateway_agrees(at(0), boot(3)), "that is no agreement");
     }
 }

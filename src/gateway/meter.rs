@@ -16,10 +16,10 @@ pub struct Meter {
     answered: Mutex<Option<Answered>>,
 }
 
-/// The last answer, whatever it said.
+/// That there was an answer, whatever it said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
-    /// When it was made, by the gateway's clock; none where it did not say.
+    /// When the last one that says so was made, by the gateway's clock; none where none did.
     pub date: Option<Instant>,
 }
 
@@ -42,7 +42,7 @@ impl Meter {
         Reads { made: self.reads.load(Ordering::Relaxed), rate_limited: self.rate_limited.load(Ordering::Relaxed) }
     }
 
-    /// The last answer; none where none came.
+    /// What the answers say of the time; none where no answer came.
     pub fn answered(&self) -> Option<Answered> {
         *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,7 +55,9 @@ impl Transport for Meter {
             self.reads.fetch_add(u32::from(is_read), Ordering::Relaxed);
             let came = self.inner.exchange(request).await;
             if let Ok(reply) = &came {
-                *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answered { date: reply.date });
+                let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+                let heard = answered.and_then(|answered| answered.date);
+                *answered = Some(Answered { date: reply.date.or(heard) });
                 if is_read && reply.status == 429 {
                     self.rate_limited.store(true, Ordering::Relaxed);
                 }

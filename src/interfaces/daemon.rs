@@ -61,8 +61,8 @@ pub async fn run(
         tracing::info!("stopped before the database was reached");
         return Ok(());
     };
-    health.watch(Arc::clone(&engine.gate), engine.store.clone());
     engine.steady.await_gateway();
+    health.watch(&engine);
     let Some(released) = take_name(&engine, verify_first, lock.is_some(), &health, &mut signals).await? else {
         tracing::info!("stopped before the database was reached");
         return Ok(());

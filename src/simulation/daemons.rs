@@ -30,8 +30,6 @@ use crate::store::Store;
 const SOONEST: TimeDelta = TimeDelta::milliseconds(250);
 /// The verbs of a turn.
 const VERBS: u64 = 6;
-/// Between two greetings of a gateway that has not answered yet.
-const GREET_AGAIN: TimeDelta = TimeDelta::seconds(5);
 /// A daemon comes round so often in a time that would be a gap.
 const BEATS_IN_A_GAP: i32 = 2;
 
@@ -41,7 +39,7 @@ pub(super) struct Verbs {
     collect: Collect,
     reconcile: Reconcile,
     audit: Audit,
-    greetings: Flights<bool>,
+    greetings: Flights<()>,
     /// When it is greeted again, where it has not answered.
     greet_at: Instant,
 }
@@ -382,18 +380,18 @@ async fn turn(mut verbs: Verbs, wire: Arc<Wire>, due: Due, answered: bool, order
     (Some(verbs), turned)
 }
 
-/// Greets the gateway until it has answered, as a daemon does beside its loops.
+/// Greets the gateway where there is need, as a daemon does beside its loops.
 fn greet(verbs: &mut Verbs, turned: &mut Turned) {
-    let (answered, now) = (verbs.greetings.landed().to_vec(), verbs.engine.clock.now());
-    verbs.greetings.recorded(answered.len());
-    turned.done += answered.iter().filter(|answered| **answered).count();
-    if !verbs.engine.steady.awaits_gateway() {
-        return;
-    }
+    let (landed, now) = (verbs.greetings.landed().len(), verbs.engine.clock.now());
+    verbs.greetings.recorded(landed);
+    let Some(again) = verbs.engine.greets_again() else { return };
+    turned.done += landed;
     if verbs.greetings.is_empty() && verbs.greet_at <= now {
         let engine = verbs.engine.clone();
-        verbs.greetings.launch(async move { engine.greet().await });
-        verbs.greet_at = now + GREET_AGAIN;
+        verbs.greetings.launch(async move {
+            engine.greet().await;
+        });
+        verbs.greet_at = now + delta(again);
     }
     turned.wake_at = Some(verbs.greet_at.max(now + SOONEST));
 }

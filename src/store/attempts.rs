@@ -140,6 +140,15 @@ pub struct Lease<'a> {
     pub limit: u32,
 }
 
+/// What waits on the wire by another clock, and what is leased beyond `$2`.
+pub const BRING_BACK: [&str; 2] = [
+    "UPDATE attempts SET next_at = $1, unknown_since = CASE WHEN unknown_since > $1 THEN $1 ELSE unknown_since END \
+     WHERE state IN ('sending', 'unknown', 'pending') AND next_at > $1 AND lease_until <= $1",
+    "UPDATE attempts SET next_at = $1, lease_until = $1, lease_epoch = lease_epoch + 1, \
+     unknown_since = CASE WHEN unknown_since > $1 THEN $1 ELSE unknown_since END \
+     WHERE state IN ('created', 'sending', 'unknown', 'pending') AND lease_until > $2",
+];
+
 impl Tx {
     /// Commits intents.
     ///
@@ -256,6 +265,18 @@ impl Tx {
                 .bind(now),
         )
         .await
+    }
+
+    /// After the clock was set back: what waits on the wire by the other clock is looked at now, and a lease beyond `lease_until`, which
+    /// none can reach by this one, is over.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn bring_back(&mut self, now: Instant, lease_until: Instant) -> Result<u64, StoreError> {
+        let [unleased, leased] = BRING_BACK;
+        let unleased = self.run(Statement::new(unleased).bind(now)).await?;
+        let leased = self.run(Statement::new(leased).bind(now).bind(lease_until)).await?;
+        Ok(unleased + leased)
     }
 
     /// What the POSTs of these attempts are made of.

@@ -148,8 +148,8 @@ impl Tx {
         Ok(braked > 0)
     }
 
-    /// Lets collecting go on: brings forward what was put off until then, and grants what waits to be sent by the end of `day`. What was
-    /// granted; none where nothing was stopped.
+    /// Lets collecting go on: brings forward what was put off until then, and grants what waits to be sent by the end of `day` and is not
+    /// owed by earlier days. What was granted; none where nothing was stopped.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -164,7 +164,19 @@ impl Tx {
         }
         self.bring_forward(now).await?;
         let waiting: Vec<WaitingRow> = self.all(Statement::new(WAITING).bind(end_of(day))).await?;
-        let granted = amounts_of(waiting);
+        let plans = self.daily_plans(day).await?;
+        let mut granted = amounts_of(waiting);
+        for it in &mut granted {
+            if let Some(plan) = plans.iter().find(|plan| plan.currency == it.currency) {
+                // What was sent was of the day's own plan first.
+                let beyond = plan.sent_count - plan.planned_count - plan.granted_count;
+                let beyond_minor = plan.sent_minor - plan.planned_minor - plan.granted_minor;
+                let owed = plan.carried_count.max(0) - beyond.max(0);
+                let owed_minor = plan.carried_minor.max(0) - beyond_minor.max(0);
+                it.count = (it.count - owed.max(0)).max(0);
+                it.amount_minor = (it.amount_minor - owed_minor.max(0)).max(0);
+            }
+        }
         self.grant(day, &granted).await?;
         Ok(Some(granted))
     }
@@ -177,26 +189,54 @@ const WAITING: &str = "SELECT c.currency, COUNT(*) AS n, CAST(SUM(c.amount_minor
      GROUP BY c.currency ORDER BY c.currency";
 
 /// What days before owe to this one: what those of `$2` and later planned and did not send; or, where that is more, what stood created
-/// when this plan was frozen, with what the day before (`$3`) added to it.
+/// when this plan was frozen, with what the day before (`$3`) added to it, as far as days of `$4` and later planned or granted it.
 macro_rules! carried {
     ($of:literal) => {
         concat!(
             "CAST(CASE WHEN d.standing_",
             $of,
-            " + COALESCE(y.",
+            " = 0 OR COALESCE(m.",
             $of,
-            ", 0) > COALESCE(w.",
+            ", 0) <= COALESCE(w.",
             $of,
-            ", 0) AND d.standing_",
-            $of,
-            " > 0 THEN d.standing_",
+            ", 0) OR d.standing_",
             $of,
             " + COALESCE(y.",
             $of,
-            ", 0) ELSE COALESCE(w.",
+            ", 0) <= COALESCE(w.",
             $of,
-            ", 0) END AS BIGINT) AS carried_",
+            ", 0) THEN COALESCE(w.",
+            $of,
+            ", 0) WHEN d.standing_",
+            $of,
+            " + COALESCE(y.",
+            $of,
+            ", 0) < m.",
+            $of,
+            " THEN d.standing_",
+            $of,
+            " + COALESCE(y.",
+            $of,
+            ", 0) ELSE m.",
+            $of,
+            " END AS BIGINT) AS carried_",
             $of
+        )
+    };
+}
+
+/// What the days from one on planned or granted and did not send.
+macro_rules! left_by {
+    ($name:literal, $days:literal) => {
+        concat!(
+            "LEFT JOIN (SELECT e.currency, SUM(e.planned_count + e.granted_count - e.sent_count) AS count, \
+             SUM(e.planned_minor + e.granted_minor - e.sent_minor) AS minor FROM daily_plans e WHERE ",
+            $days,
+            " GROUP BY e.currency) ",
+            $name,
+            " ON ",
+            $name,
+            ".currency = d.currency "
         )
     };
 }
@@ -208,18 +248,18 @@ const PLANS_OF_DAY: &str = concat!(
     carried!("count"),
     ", ",
     carried!("minor"),
-    " FROM daily_plans d \
-     LEFT JOIN (SELECT e.currency, SUM(e.planned_count + e.granted_count - e.sent_count) AS count, \
-         SUM(e.planned_minor + e.granted_minor - e.sent_minor) AS minor FROM daily_plans e \
-         WHERE e.day < $1 AND e.day >= $2 GROUP BY e.currency) w ON w.currency = d.currency \
-     LEFT JOIN (SELECT e.currency, e.planned_count + e.granted_count - e.sent_count AS count, \
-         e.planned_minor + e.granted_minor - e.sent_minor AS minor FROM daily_plans e \
-         WHERE e.day = $3) y ON y.currency = d.currency \
-     WHERE d.day = $1 ORDER BY d.currency"
+    " FROM daily_plans d ",
+    left_by!("w", "e.day < $1 AND e.day >= $2"),
+    left_by!("y", "e.day = $3"),
+    left_by!("m", "e.day < $1 AND e.day >= $4"),
+    "WHERE d.day = $1 ORDER BY d.currency"
 );
 
 /// What was planned and not sent is owed to later days for so long.
 const CARRIED_FOR: chrono::Days = chrono::Days::new(7);
+
+/// And for so long where it has stood created since, as under a hold.
+const REMEMBERED_FOR: chrono::Days = chrono::Days::new(35);
 
 fn set_of(amounts: &[Amounts]) -> Rows {
     let mut rows = Rows::new(&["currency", "n", "minor"], "tii");
@@ -231,7 +271,11 @@ fn set_of(amounts: &[Amounts]) -> Rows {
 
 fn plans_of(day: NaiveDate) -> Statement {
     let before = day - chrono::Days::new(1);
-    Statement::new(PLANS_OF_DAY).bind(day.to_string()).bind((day - CARRIED_FOR).to_string()).bind(before.to_string())
+    Statement::new(PLANS_OF_DAY)
+        .bind(day.to_string())
+        .bind((day - CARRIED_FOR).to_string())
+        .bind(before.to_string())
+        .bind((day - REMEMBERED_FOR).to_string())
 }
 
 fn amounts_of(waiting: Vec<WaitingRow>) -> Vec<Amounts> {

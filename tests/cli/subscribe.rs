@@ -176,10 +176,35 @@ fn a_first_period_that_is_over_is_refused_before_anything_is_made() {
     assert_eq!(counter.shop.dues(&["subscription", "list"]).out, "none\n");
 }
 
+/// A gateway that answers questions, with an empty list, and is silent whenever money is asked for.
+fn silent_to_writes() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            if !line.starts_with("GET ") {
+                held.push(stream);
+                continue;
+            }
+            let mut rest = String::new();
+            while stream.read_line(&mut rest).is_ok_and(|read| read > 2) {}
+            let date = chrono::Utc::now().to_rfc2822();
+            let body = r#"{"limit":100,"skip":0,"total_count":0,"data":[]}"#;
+            let head =
+                format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: application/json\r\nConnection: close\r\n");
+            write!(stream.get_mut(), "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    url
+}
+
 #[test]
-fn a_silent_gateway_is_told_of_and_can_be_left() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let counter = Counter::at(&format!("http://{}", silent.local_addr().unwrap()));
+fn a_gateway_that_falls_silent_is_told_of_and_can_be_left() {
+    let counter = Counter::at(&silent_to_writes());
     let mut waiting = Waiting::start(counter.command(&["--reference", "ORD-1", "--plan", "monthly", "--json"]));
     let mut told = String::new();
     waiting.err.read_line(&mut told).unwrap();
@@ -194,14 +219,26 @@ fn a_silent_gateway_is_told_of_and_can_be_left() {
 }
 
 #[test]
-fn a_gateway_that_refuses_connections_is_told_of() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let counter = Counter::at(&format!("http://{nobody}"));
+fn a_gateway_that_was_never_heard_can_be_left_and_nothing_was_entered() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let counter = Counter::at(&format!("http://{}", silent.local_addr().unwrap()));
     let mut waiting = Waiting::start(counter.command(&["--reference", "ORD-1", "--plan", "monthly"]));
     let mut told = String::new();
     waiting.err.read_line(&mut told).unwrap();
     assert!(told.starts_with("dues: the gateway has not answered yet"), "{told}");
-    waiting.signal("INT");
-    let (rest, code) = waiting.end();
-    assert!(code == Some(3) && rest.contains("still waits for the gateway's answer. Go on with: "), "{code:?} {rest}");
+    waiting.signal("TERM");
+    waiting.err.read_line(&mut told).unwrap();
+    assert!(told.ends_with("dues: stopped before the gateway answered: nothing was entered\n"), "{told}");
+    assert_eq!(waiting.end(), (String::new(), Some(1)));
+    assert_eq!(counter.shop.dues(&["subscription", "list"]).out, "none\n");
+}
+
+#[test]
+fn a_gateway_that_refuses_connections_is_told_of_and_nothing_was_entered() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let counter = Counter::at(&format!("http://{nobody}"));
+    let said = counter.subscribe(&["--reference", "ORD-1", "--plan", "monthly"]);
+    assert!(said.code == 1 && said.out.is_empty(), "{said:?}");
+    assert!(said.err.contains("the gateway does not answer") && said.err.contains("nothing was entered"), "{said:?}");
+    assert_eq!(counter.shop.dues(&["subscription", "list"]).out, "none\n");
 }

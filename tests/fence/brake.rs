@@ -28,6 +28,23 @@ async fn run(world: &World, text: &'static str) {
     tx.commit().await.unwrap();
 }
 
+/// Whatever made them, so many more stand in the books that are like this one, and that nobody planned or granted.
+async fn again(world: &World, like: &str, count: u32) {
+    let subscriptions = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         INSERT INTO subscriptions (public_id, reference, customer_id, source_id, state, handed_over_at, next_index, \
+         next_charge_at, bill_at, created_at) SELECT 'sub_' || n.i, 'AGAIN-' || n.i, s.customer_id, s.source_id, 'active', \
+         s.handed_over_at, 0, s.next_charge_at, s.bill_at, s.created_at FROM n, subscriptions s WHERE s.reference = '{like}'"
+    );
+    run(world, subscriptions.leak()).await;
+    let segments = format!(
+        "INSERT INTO segments (subscription_id, first_index, plan_id, anchor_on, zone, hour, interval_unit, interval_count) \
+         SELECT s.id, 0, g.plan_id, g.anchor_on, g.zone, g.hour, g.interval_unit, g.interval_count FROM subscriptions s, \
+         segments g JOIN subscriptions o ON o.id = g.subscription_id WHERE o.reference = '{like}' AND s.reference LIKE 'AGAIN-%'"
+    );
+    run(world, segments.leak()).await;
+}
+
 async fn braked(world: &World) -> bool {
     world.engine.beat().await.unwrap().braked.is_some()
 }
@@ -63,22 +80,7 @@ async fn a_price_a_hundred_times_too_high_is_stopped_after_a_few_charges() {
 async fn a_second_scheduler_that_doubles_the_day_is_stopped_and_an_operator_lets_it_go_on() {
     for on in BOTH {
         let mut world = planned(on, &[]).await;
-        // Whatever made them, sixty more stand in the books than were planned the day before.
-        run(
-            &world,
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60) \
-             INSERT INTO subscriptions (public_id, reference, customer_id, source_id, state, handed_over_at, next_index, \
-             next_charge_at, bill_at, created_at) SELECT 'sub_' || n.i, 'AGAIN-' || n.i, s.customer_id, s.source_id, 'active', \
-             s.handed_over_at, 0, s.next_charge_at, s.bill_at, s.created_at FROM n, subscriptions s WHERE s.reference = 'ORD-00'",
-        )
-        .await;
-        run(
-            &world,
-            "INSERT INTO segments (subscription_id, first_index, plan_id, anchor_on, zone, hour, interval_unit, interval_count) \
-             SELECT s.id, 0, g.plan_id, g.anchor_on, g.zone, g.hour, g.interval_unit, g.interval_count FROM subscriptions s, \
-             segments g JOIN subscriptions o ON o.id = g.subscription_id WHERE o.reference = 'ORD-00' AND s.reference LIKE 'AGAIN-%'",
-        )
-        .await;
+        again(&world, "ORD-00", 60).await;
         world.run_until("2026-01-20T02:05:00Z").await;
         assert!(braked(&world).await, "{on:?}");
         assert_eq!(world.sandbox.books().payments.len(), 65, "{on:?}: half as much again and twenty more");
@@ -186,6 +188,39 @@ async fn what_stood_under_a_hold_for_twenty_days_is_no_exceeded_plan_when_it_is_
         let mut world = world.restarted(None).await;
         world.run_until("2026-02-04T20:00:00Z").await;
         assert!(braked(&world).await, "{on:?}: a price a hundred times too high");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_planned_is_not_owed_because_it_stood_under_a_hold() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+        world.engine.take_name(false).await.unwrap();
+        for number in 0..40 {
+            world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
+        }
+        let mut tx = world.store.begin("hold").await.unwrap();
+        let hold = NewFence { reason: "stranger", detail: "who is it".to_owned(), lost_sends: 0, holds: true };
+        tx.raise_fence(&hold, "node", world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        for day in 0..9 {
+            if day == 3 {
+                world.hand_over("ORD-M", "weekly", "2026-01-17", None).await;
+                again(&world, "ORD-M", 200).await;
+            }
+            world.clock.advance_to(at("2026-01-15T02:00:00Z") + TimeDelta::days(day));
+            world.engine.beat().await.unwrap();
+            while world.engine.bill().await.unwrap().more {}
+        }
+        assert!(lift::acknowledge(&world.store, i64::MAX, "read it", "operator").await.unwrap().is_some(), "{on:?}");
+        world.run_until("2026-01-23T20:00:00Z").await;
+        assert!(braked(&world).await, "{on:?}: {}", world.sandbox.books().payments.len());
+        let waiting = world.store.waiting_by(world.clock.now().date_naive()).await.unwrap();
+        let granted = lift::resume_collecting(&world.store, "they are right", "operator").await.unwrap().unwrap();
+        assert!(granted[0].count <= waiting[0].count, "{on:?}");
+        world.run_until("2026-01-24T00:00:00Z").await;
+        assert!(!braked(&world).await, "{on:?}");
+        world.assert_books_agree().await;
     }
 }
 

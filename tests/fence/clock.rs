@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use dues::clock::Clock;
+use dues::engine::greet::Untimely;
 use dues::engine::round::Round;
 use dues::gateway::payments::Client;
 use dues::sandbox::{self, Rule, Sandbox, Script};
@@ -93,7 +94,8 @@ async fn nothing_is_billed_or_sent_before_the_gateway_has_told_its_time() {
         advance(&world, &gateways, 180).await;
         assert_eq!(come_round(&mut world).await, None, "{on:?}");
         assert_eq!(world.charges().await, [""; 0], "{on:?}");
-        assert!(world.engine.greet().await, "{on:?}");
+        world.engine.greet().await;
+        assert!(!world.engine.steady.awaits_gateway(), "{on:?}");
         assert_eq!(come_round(&mut world).await, None, "{on:?}: five minutes are no reason");
         assert_eq!(world.charges().await, ["ORD-1/0 collecting"], "{on:?}");
         assert_eq!(gateway.books().payments.len(), 1, "{on:?}");
@@ -106,7 +108,8 @@ async fn a_clock_that_was_wrong_from_the_start_charges_nobody_early_and_goes_on_
         for ahead in [TimeDelta::days(3), -TimeDelta::days(3)] {
             let (mut world, gateway, gateways) = beside_the_gateway(on, ahead).await;
             advance(&world, &gateways, 180).await;
-            assert!(world.engine.greet().await, "{on:?}");
+            world.engine.greet().await;
+            assert!(!world.engine.steady.awaits_gateway(), "{on:?}");
             assert_eq!(come_round(&mut world).await.as_deref(), Some("clock"), "{on:?}");
             assert_eq!(gateway.books().payments.len(), 0, "{on:?} {ahead}: nothing is sent");
             assert_eq!(world.charges().await, [""; 0], "{on:?} {ahead}: nothing is billed");
@@ -131,11 +134,31 @@ async fn a_clock_that_was_wrong_from_the_start_charges_nobody_early_and_goes_on_
 }
 
 #[tokio::test]
+async fn a_command_enters_nothing_by_a_clock_that_is_not_the_gateways() {
+    for on in BOTH {
+        for (ahead, right) in
+            [(TimeDelta::days(31), false), (-TimeDelta::days(31), false), (TimeDelta::minutes(2), true)]
+        {
+            let (world, _gateway, _) = beside_the_gateway(on, ahead).await;
+            let heard = world.engine.hear_the_clock().await;
+            match heard {
+                Ok(()) => assert!(right, "{on:?} {ahead}"),
+                Err(Untimely::Wrong(wrong)) => {
+                    assert!(!right && wrong.to_string().contains("2678400 seconds"), "{on:?} {ahead}: {wrong}");
+                }
+                Err(other) => panic!("{on:?} {ahead}: {other}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_operator_may_say_that_the_gateways_clock_is_wrong() {
     for on in BOTH {
         let (mut world, gateway, gateways) = beside_the_gateway(on, TimeDelta::days(3)).await;
         advance(&world, &gateways, 180).await;
-        assert!(world.engine.greet().await, "{on:?}");
+        world.engine.greet().await;
+        assert!(!world.engine.steady.awaits_gateway(), "{on:?}");
         assert_eq!(come_round(&mut world).await.as_deref(), Some("clock"), "{on:?}");
         let mut tx = world.store.begin("acknowledge").await.unwrap();
         tx.acknowledge_fences("operator", "the gateway's clock is wrong", world.clock.now()).await.unwrap();

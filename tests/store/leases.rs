@@ -5,6 +5,7 @@ use dues::domain::charge::ChargeState;
 use dues::store::StoreError;
 use dues::store::attempts::{Lease, LeasedRow};
 use dues::store::changes::Changes;
+use dues::store::db::Statement;
 
 use crate::ledger::{Ledger, minutes};
 use crate::support::world::{BOTH, On};
@@ -189,5 +190,46 @@ async fn a_period_has_one_charge() {
         let refused = ledger.begin().await.open_charges(&[again], ledger.now).await;
         let error = refused.unwrap_err();
         assert!(error.is_unique_violation() && error.may_pass(), "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_dated_by_a_clock_that_ran_ahead_is_brought_back_and_what_is_not_stays() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let now = ledger.now;
+        let (_, waits) = ledger.due("A", now + minutes(9_000)).await;
+        let (_, ahead) = ledger.due("B", now + minutes(1)).await;
+        let (_, leased) = ledger.due("C", now + minutes(1)).await;
+        ledger.bring(ahead, AttemptState::Pending).await;
+        ledger.bring(leased, AttemptState::Pending).await;
+        let mut tx = ledger.begin().await;
+        let far = "UPDATE attempts SET next_at = $1 WHERE state = 'pending'";
+        tx.run(Statement::new(far).bind(now + minutes(9_000))).await.unwrap();
+        let held = "UPDATE attempts SET lease_until = $1, next_at = $1 WHERE id = $2";
+        tx.run(Statement::new(held).bind(now + minutes(4)).bind(leased)).await.unwrap();
+        tx.commit().await.unwrap();
+        let look = async |from| {
+            let lease = ledger.lease("one", from, 9);
+            let mut tx = ledger.begin().await;
+            let rows = tx.lease_to_look_at(&lease).await.unwrap();
+            drop(tx);
+            ids(&rows)
+        };
+        assert!(look(now + minutes(2)).await.is_empty(), "{on:?}");
+        let mut tx = ledger.begin().await;
+        assert_eq!(tx.bring_back(now + minutes(2), now + minutes(7)).await.unwrap(), 1, "{on:?}");
+        tx.commit().await.unwrap();
+        assert_eq!(look(now + minutes(2)).await, [ahead], "{on:?}");
+        // A lease that none can reach by this clock is over, whatever it is on.
+        let mut tx = ledger.begin().await;
+        let far = "UPDATE attempts SET lease_until = $1 WHERE id IN ($2, $3)";
+        tx.run(Statement::new(far).bind(now + minutes(900)).bind(leased).bind(waits)).await.unwrap();
+        assert_eq!(tx.bring_back(now + minutes(2), now + minutes(7)).await.unwrap(), 2, "{on:?}");
+        tx.commit().await.unwrap();
+        let mut found = look(now + minutes(2)).await;
+        found.sort_unstable();
+        assert_eq!(found, [ahead, leased], "{on:?}");
+        assert_eq!(ids(&to_send(&ledger, &ledger.lease("one", now + minutes(2), 9)).await), [waits], "{on:?}");
     }
 }

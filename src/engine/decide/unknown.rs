@@ -212,11 +212,16 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
         return desk.move_charge(ChargeEvent::GiveUp, Some("authorisation_gone"));
     }
     let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };
+    if key_age < TimeDelta::zero() {
+        // Dated by a clock that ran ahead: how long its key lives is not known, only that it was sent before now.
+        attempt.next_at = Some(now + life);
+        return Ok(());
+    }
     if let (Some(until), true) = (rests_until, key_age < life) {
         attempt.next_at = Some(until);
         return Ok(());
     }
-    if protocol.resend == Resend::SameKey && key_age >= TimeDelta::zero() && key_age < life - margin && sends_left {
+    if protocol.resend == Resend::SameKey && key_age < life - margin && sends_left {
         return send::clear(desk, context, id);
     }
     let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };

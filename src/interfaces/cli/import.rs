@@ -87,6 +87,10 @@ impl Args {
             // Handing over sends nothing, so an engine without a key is as good.
             let key = key.unwrap_or_else(|_| SecretString::from(""));
             let engine = open::engine(&loaded.settings, store, transport, &key, Chance::from_system(), false).await?;
+            if matches!(evidence, Evidence::Gateway(_)) {
+                // What falls due at once, and which days' plans it is added to, goes by the clock.
+                engine.hear_the_clock().await?;
+            }
             Books::Enter { engine: Box::new(engine), acknowledged: self.accept }
         };
         let bar = bar(&self.file, ground.json);

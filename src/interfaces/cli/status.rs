@@ -36,6 +36,8 @@ struct Status {
     /// None where nobody has begun these books.
     fence: Option<FenceStateRow>,
     figures: FiguresRow,
+    /// In the last hour.
+    sent: i64,
     plans: Vec<DailyPlanRow>,
     writes_per_second: Option<u32>,
     /// So many outcomes may be unknown; the daemons count what each has sent, this what all have.
@@ -63,13 +65,14 @@ impl Status {
             Some(_) => Some(store.fence_state().await?),
             None => None,
         };
-        let figures = store.figures(now, now - RATE_OVER).await?;
+        let sent = store.sent_since(now - RATE_OVER, now).await?;
         Ok(Status {
             now,
             nodes: store.nodes().await?,
             fence,
-            unknown_limit: unknown_limit(i64::from(settings.protocol.unknown_limit.get()), figures.sent),
-            figures,
+            unknown_limit: unknown_limit(i64::from(settings.protocol.unknown_limit.get()), sent),
+            figures: store.figures(now).await?,
+            sent,
             plans: store.plans_of_day(now.date_naive()).await?,
             writes_per_second: settings.budget.writes_per_second.map(std::num::NonZeroU32::get),
         })
@@ -169,7 +172,7 @@ impl Status {
                 "in review",
                 format!("{} charges, {} open cases: dues review list", figures.charges_in_review, figures.reviews),
             )
-            .field("rate", format!("{} sent in the last hour, {per_second}", figures.sent))
+            .field("rate", format!("{} sent in the last hour, {per_second}", self.sent))
             .field("end of the run", end)
             .section("Daemons", self.node_table())
             .section(format!("Plan of {} (UTC)", self.now.date_naive()), plan_table(&self.plans)?))
@@ -225,7 +228,7 @@ impl Status {
             "unknown_limit_passed": self.too_many_unknown(),
             "charges_in_review": figures.charges_in_review,
             "open_reviews": figures.reviews,
-            "sent_last_hour": figures.sent,
+            "sent_last_hour": self.sent,
             "writes_per_second": self.writes_per_second,
             "stopped_by": self.stopped_by(),
             "seconds_to_end": self.seconds_to_end(),

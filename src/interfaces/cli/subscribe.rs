@@ -104,6 +104,8 @@ impl Args {
         let engine = open::engine(&settings, store, transport, &secret_key, Chance::from_system(), false).await?;
         let engine = engine.of_a_command();
         let mut stop = Stop::listen()?;
+        // The first period begins today: it has to be known which day that is.
+        follow::hear_the_clock(&engine, &mut stop).await?;
         let begun = if self.resume { self.resumed(&engine).await? } else { self.begin(&engine).await? };
         let mut followed = Followed::new(&engine, &begun, ground.json);
         let wait = Duration::from_secs(self.wait_minutes * 60);

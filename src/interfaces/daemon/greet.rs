@@ -1,4 +1,4 @@
-//! The gateway is greeted before anything is billed or sent, again and again until it answers.
+//! The gateway is greeted before anything is billed or sent, again and again until it answers; and now and then while the clock is wrong.
 
 use std::time::Duration;
 
@@ -6,30 +6,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 
-/// Between two greetings.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How often it is seen whether there is need.
+const LOOKS_EVERY: Duration = Duration::from_secs(5);
 
-/// Greets until an answer has come, or `stop`.
+/// Greets whenever there is need, until `stop`.
 pub(super) async fn greet(engine: Engine, stop: CancellationToken) {
     let mut told = false;
     loop {
-        let answered = tokio::select! {
+        let awaited = engine.steady.awaits_gateway();
+        let again = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            answered = engine.greet() => answered,
+            again = engine.greet() => again,
         };
-        if answered {
+        if awaited && !engine.steady.awaits_gateway() {
+            // What waited for it goes on at once.
             engine.bells.collect.notify_one();
-            return;
-        }
-        if !told {
+            engine.bells.reconcile.notify_one();
+        } else if awaited && !told {
             told = true;
             tracing::warn!("the gateway has not answered yet: nothing is billed or sent until its clock is known");
         }
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(AGAIN) => {}
+            () = tokio::time::sleep(again.unwrap_or(LOOKS_EVERY)) => {}
         }
     }
 }

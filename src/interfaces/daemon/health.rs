@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::engine::beat::Beat;
-use crate::engine::{Gate, GateFigures};
+use crate::engine::greet::UNHEARD;
+use crate::engine::{Engine, Gate, GateFigures, Steady};
 use crate::store::{Store, StoreError};
 
 /// A loop that has not come round for so long hangs.
@@ -17,6 +18,7 @@ const HANGS_AFTER: Duration = Duration::from_secs(20);
 pub(super) struct Health {
     clock: Clock,
     gate: OnceLock<Arc<Gate>>,
+    steady: OnceLock<Arc<Steady>>,
     store: OnceLock<Store>,
     inside: Mutex<Inside>,
 }
@@ -37,12 +39,20 @@ struct Loop {
 impl Health {
     pub fn new(clock: Clock) -> Self {
         let inside = Inside { database: Some("not reached yet".to_owned()), ..Inside::default() };
-        Health { clock, gate: OnceLock::new(), store: OnceLock::new(), inside: Mutex::new(inside) }
+        Health {
+            clock,
+            gate: OnceLock::new(),
+            steady: OnceLock::new(),
+            store: OnceLock::new(),
+            inside: Mutex::new(inside),
+        }
     }
 
-    /// The gateway's gate and the books, from when there is an engine.
-    pub fn watch(&self, gate: Arc<Gate>, store: Store) {
-        let _set_once = (self.gate.set(gate), self.store.set(store));
+    /// The gateway's gate, its clock and the books, from when there is an engine.
+    pub fn watch(&self, engine: &Engine) {
+        let gate = self.gate.set(Arc::clone(&engine.gate));
+        let steady = self.steady.set(Arc::clone(&engine.steady));
+        let _set_once = (gate, steady, self.store.set(engine.store.clone()));
     }
 
     /// The books, from when there are any.
@@ -117,6 +127,8 @@ impl Health {
             && let Some(cause) = gate.state().cause
         {
             missing.push(format!("gateway: {cause}"));
+        } else if self.steady.get().is_some_and(|steady| steady.awaits_gateway()) {
+            missing.push(format!("gateway: {UNHEARD}"));
         }
         if !self.loops_come_round() {
             missing.push("engine: a loop does not come round".to_owned());

@@ -5,8 +5,6 @@ use std::fmt::Display;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-
 use super::health::Health;
 use crate::clock::Instant;
 use crate::engine::GateFigures;
@@ -18,8 +16,6 @@ use crate::store::{Store, StoreError};
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Books that say nothing for so long are left out: what the daemon knows by itself is told all the same.
 const BOOKS_WITHIN: Duration = Duration::from_secs(3);
-/// Sends are not counted here: that is what the counters are for.
-const SENT_SINCE: TimeDelta = TimeDelta::zero();
 
 /// How much stands where in the books.
 #[derive(Debug)]
@@ -48,7 +44,7 @@ impl Books {
         let nodes = store.nodes().await?;
         Ok(Books {
             now,
-            figures: store.figures(now, now - SENT_SINCE).await?,
+            figures: store.figures(now).await?,
             living: nodes.iter().filter(|node| node.stopped_at.is_none() && alive(node.heartbeat_at)).count(),
             held: fence.held_at.is_some(),
             braked: fence.braked_at.is_some(),

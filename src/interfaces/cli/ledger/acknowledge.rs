@@ -84,7 +84,7 @@ struct Next {
 impl Next {
     async fn of(store: &Store) -> anyhow::Result<Next> {
         let now = store.now().await?;
-        let waiting = store.figures(now, now).await?.attempts_due;
+        let waiting = store.figures(now).await?.attempts_due;
         let alive = |heartbeat_at| now - heartbeat_at < ALIVE_WITHIN;
         let nodes = store.nodes().await?;
         let living = nodes.iter().filter(|node| node.stopped_at.is_none() && alive(node.heartbeat_at)).count();

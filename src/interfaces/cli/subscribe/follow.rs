@@ -179,6 +179,28 @@ impl<'a> Followed<'a> {
     }
 }
 
+/// Holds the clock against the gateway's before anything is entered.
+///
+/// # Errors
+/// Another time, no answer, or a word to stop: nothing was entered.
+pub async fn hear_the_clock(engine: &Engine, stop: &mut Stop) -> anyhow::Result<()> {
+    let heard = engine.hear_the_clock();
+    let silence = tokio::time::sleep(SILENCE);
+    tokio::pin!(heard, silence);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            heard = &mut heard => return Ok(heard?),
+            () = stop.told() => anyhow::bail!("stopped before the gateway answered: nothing was entered"),
+            () = &mut silence, if !told => {
+                told = true;
+                tell_silence();
+            }
+        }
+    }
+}
+
 fn tell_silence() {
     output::remark("the gateway has not answered yet; dues goes on trying, Ctrl-C ends the wait");
 }
