@@ -113,6 +113,12 @@ mod tests {
     use super::{ChargeEvent as E, ChargeState as S};
 
     #[test]
+    fn money_may_still_come_by_itself_of_what_is_open_alone() {
+        let open: Vec<S> = S::ALL.iter().copied().filter(|it| it.is_open()).collect();
+        assert_eq!(open, [S::Due, S::Collecting, S::Retrying, S::InReview]);
+    }
+
+    #[test]
     fn paid_is_never_lost() {
         for &event in E::ALL {
             assert!(matches!(S::Paid.after(event), Ok(S::Paid) | Err(_)), "{event}");
