@@ -192,7 +192,7 @@ fn silent_to_writes() -> String {
             }
             let mut rest = String::new();
             while stream.read_line(&mut rest).is_ok_and(|read| read > 2) {}
-            let date = chrono::Utc::now().to_rfc2822();
+            let date = dues::clock::Clock::system().now().to_rfc2822();
             let body = r#"{"limit":100,"skip":0,"total_count":0,"data":[]}"#;
             let head =
                 format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: application/json\r\nConnection: close\r\n");
