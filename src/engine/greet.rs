@@ -12,8 +12,8 @@ use crate::engine::{Engine, EngineError};
 const AGAIN: Duration = Duration::from_secs(1);
 /// While the clock is wrong: the gateway's may have been, and nothing else is asked meanwhile.
 const AGAIN_WHILE_WRONG: Duration = Duration::from_mins(10);
-/// A command's greetings, before it gives up.
-const TRIES_OF_A_COMMAND: u32 = 5;
+/// Greetings of a command that needs the gateway, before it gives up.
+pub const TRIES_OF_A_COMMAND: u32 = 5;
 /// What keeps a daemon from billing and sending meanwhile.
 pub const UNHEARD: &str = "the gateway's clock has not been heard yet, nothing is billed or sent before";
 
@@ -57,13 +57,16 @@ impl Engine {
         }
     }
 
-    /// Holds the books' clock against the gateway's, before a command dates anything by it.
+    /// Holds the books' clock against the gateway's, before a command dates anything by it; so many times, a second apart, it asks.
     ///
     /// # Errors
     /// [`Untimely`].
-    pub async fn hear_the_clock(&self) -> Result<(), Untimely> {
+    pub async fn hear_the_clock(&self, tries: u32) -> Result<(), Untimely> {
         self.steady.await_gateway();
-        for _ in 0..TRIES_OF_A_COMMAND {
+        for place in 0..tries {
+            if place > 0 {
+                tokio::time::sleep(AGAIN).await;
+            }
             self.greet().await;
             if !self.steady.awaits_gateway() {
                 let now = self.store.now().await.map_err(EngineError::of("greet"))?;
@@ -72,7 +75,6 @@ impl Engine {
                     None => Ok(()),
                 };
             }
-            tokio::time::sleep(AGAIN).await;
         }
         Err(Untimely::Silent)
     }

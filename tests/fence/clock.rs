@@ -140,7 +140,7 @@ async fn a_command_enters_nothing_by_a_clock_that_is_not_the_gateways() {
             [(TimeDelta::days(31), false), (-TimeDelta::days(31), false), (TimeDelta::minutes(2), true)]
         {
             let (world, _gateway, _) = beside_the_gateway(on, ahead).await;
-            let heard = world.engine.hear_the_clock().await;
+            let heard = world.engine.hear_the_clock(1).await;
             match heard {
                 Ok(()) => assert!(right, "{on:?} {ahead}"),
                 Err(Untimely::Wrong(wrong)) => {

@@ -14,6 +14,7 @@ use super::{Ground, books_to_enter, exit};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::secret::{SecretError, secret_key};
+use crate::engine::greet::Untimely;
 use crate::engine::hand_over::Rehearsal;
 use crate::engine::open;
 use crate::gateway::budget::TokenBucket;
@@ -88,8 +89,12 @@ impl Args {
             let key = key.unwrap_or_else(|_| SecretString::from(""));
             let engine = open::engine(&loaded.settings, store, transport, &key, Chance::from_system(), false).await?;
             if matches!(evidence, Evidence::Gateway(_)) {
-                // What falls due at once, and which days' plans it is added to, goes by the clock.
-                engine.hear_the_clock().await?;
+                // What falls due at once, and which days' plans it is added to, goes by the clock. Where the gateway is silent nothing is
+                // charged either, before a daemon has heard it.
+                match engine.hear_the_clock(1).await {
+                    Ok(()) | Err(Untimely::Silent) => {}
+                    Err(other) => return Err(other.into()),
+                }
             }
             Books::Enter { engine: Box::new(engine), acknowledged: self.accept }
         };

@@ -8,6 +8,7 @@ use super::super::output;
 use super::super::stop::Stop;
 use crate::engine::Engine;
 use crate::engine::begin::Begun;
+use crate::engine::greet::TRIES_OF_A_COMMAND;
 use crate::engine::round::Round;
 use crate::store::first_payments::FirstPaymentRow;
 
@@ -184,7 +185,7 @@ impl<'a> Followed<'a> {
 /// # Errors
 /// Another time, no answer, or a word to stop: nothing was entered.
 pub async fn hear_the_clock(engine: &Engine, stop: &mut Stop) -> anyhow::Result<()> {
-    let heard = engine.hear_the_clock();
+    let heard = engine.hear_the_clock(TRIES_OF_A_COMMAND);
     let silence = tokio::time::sleep(SILENCE);
     tokio::pin!(heard, silence);
     let mut told = false;
