@@ -8,7 +8,7 @@ use chrono::{Days, TimeDelta};
 use crate::clock::Instant;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
-use crate::engine::fence::{Known, SET_BACK, judge};
+use crate::engine::fence::{Known, judge};
 use crate::engine::greet::UNHEARD;
 use crate::engine::high_water::Mark;
 use crate::engine::process::{is_alive, is_of_this_machine};
@@ -188,6 +188,10 @@ impl Engine {
         known: &Known,
         stands: &FenceStateRow,
     ) -> Result<Option<NewFence>, StoreError> {
+        if known.was_set_back() {
+            // Whatever fence is raised for: the heartbeat that tells of it is written over below.
+            tx.bring_back(known.now, known.now + delta(self.rules.protocol.lease)).await?;
+        }
         // What holds already for the same reason is not raised again at every round.
         let raised = judge(known).filter(|fence| !fence.holds || stands.held_reason.as_deref() != Some(fence.reason));
         if let Some(fence) = &raised {
@@ -203,9 +207,6 @@ impl Engine {
     /// Raises a fence, and asks a person where it holds.
     pub(super) async fn raise(&self, tx: &mut Tx, fence: &NewFence, now: Instant) -> Result<(), StoreError> {
         tx.raise_fence(fence, &self.node, now).await?;
-        if fence.reason == SET_BACK {
-            tx.bring_back(now, now + delta(self.rules.protocol.lease)).await?;
-        }
         if fence.holds {
             let review = NewReview {
                 public_id: ReviewId::new(now, self.chance.ten_bytes()),

@@ -10,9 +10,6 @@ use crate::store::fences::NewFence;
 /// A heartbeat may lie so far in the future before it is taken for that of books that were set back, or of a wrong clock.
 const AHEAD_AT_MOST: TimeDelta = TimeDelta::seconds(30);
 
-/// The reason of the fence after a clock was set back: what was dated by it may lie far ahead.
-pub(super) const SET_BACK: &str = "future";
-
 /// What is known when a daemon comes round.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
@@ -32,6 +29,13 @@ pub(super) struct Known {
     pub gap: TimeDelta,
     /// The operator wants it.
     pub asked: bool,
+}
+
+impl Known {
+    /// Whether the books were used by a clock ahead of this one: what was dated by it may lie far ahead.
+    pub fn was_set_back(&self) -> bool {
+        self.heartbeat_at.is_some_and(|at| self.now - at < -AHEAD_AT_MOST)
+    }
 }
 
 /// The fence to raise; none where the books go on from where they were.
@@ -62,8 +66,8 @@ pub(super) fn judge(known: &Known) -> Option<NewFence> {
             format!("PostgreSQL went from timeline {was} to {is}: a fail-over or a restore"),
         ));
     }
-    if asleep.is_some_and(|it| it < -AHEAD_AT_MOST) {
-        return Some(fence(SET_BACK, "the last heartbeat lies in the future: the clock was set back".to_owned()));
+    if known.was_set_back() {
+        return Some(fence("future", "the last heartbeat lies in the future: the clock was set back".to_owned()));
     }
     if let Some(asleep) = asleep.filter(|it| *it > known.gap) {
         return Some(fence("gap", format!("no daemon came round for {}", in_words(asleep))));

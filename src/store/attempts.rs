@@ -142,10 +142,8 @@ pub struct Lease<'a> {
 
 /// What waits on the wire by another clock, and what is leased beyond `$2`.
 pub const BRING_BACK: [&str; 2] = [
-    "UPDATE attempts SET next_at = $1, unknown_since = CASE WHEN unknown_since > $1 THEN $1 ELSE unknown_since END \
-     WHERE state IN ('sending', 'unknown', 'pending') AND next_at > $1 AND lease_until <= $1",
-    "UPDATE attempts SET next_at = $1, lease_until = $1, lease_epoch = lease_epoch + 1, \
-     unknown_since = CASE WHEN unknown_since > $1 THEN $1 ELSE unknown_since END \
+    "UPDATE attempts SET next_at = $1, unknown_since = NULL WHERE state IN ('sending', 'unknown', 'pending') AND next_at > $1 AND lease_until <= $1",
+    "UPDATE attempts SET next_at = $1, lease_until = $1, lease_epoch = lease_epoch + 1, unknown_since = NULL \
      WHERE state IN ('created', 'sending', 'unknown', 'pending') AND lease_until > $2",
 ];
 
@@ -268,7 +266,7 @@ impl Tx {
     }
 
     /// After the clock was set back: what waits on the wire by the other clock is looked at now, and a lease beyond `lease_until`, which
-    /// none can reach by this one, is over.
+    /// none can reach by this one, is over. Absence is watched anew: from when it was unknown is not known any more.
     ///
     /// # Errors
     /// [`StoreError::Database`].
