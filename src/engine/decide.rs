@@ -30,6 +30,7 @@ const AFTER_RATE_LIMIT: TimeDelta = TimeDelta::seconds(2);
 /// [`IllegalEvent`] where a machine knows no such step: the desk is then thrown away and the fault shown.
 pub(super) fn decide(desk: &mut Desk, context: &mut Context<'_>, seen: &Observation) -> Result<(), IllegalEvent> {
     let id = seen.attempt_id;
+    send::distrust_a_key_of_the_future(desk, context, id);
     let Some(attempt) = desk.attempt(id) else { return Ok(()) };
     let (state, stale) = (attempt.state, attempt.epoch != seen.epoch);
     match &seen.seen {

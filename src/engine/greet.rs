@@ -13,7 +13,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// While the clock is wrong: the gateway's may have been, and nothing else is asked meanwhile.
 const AGAIN_WHILE_WRONG: Duration = Duration::from_mins(10);
 /// Greetings of a command that needs the gateway, before it gives up.
-pub const TRIES_OF_A_COMMAND: u32 = 5;
+pub const TRIES_OF_A_COMMAND: u32 = 8;
 /// What keeps a daemon from billing and sending meanwhile.
 pub const UNHEARD: &str = "the gateway's clock has not been heard yet, nothing is billed or sent before";
 
@@ -21,11 +21,11 @@ pub const UNHEARD: &str = "the gateway's clock has not been heard yet, nothing i
 #[derive(Debug, thiserror::Error)]
 pub enum Untimely {
     /// The gateway says that it is another time.
-    #[error("{0}: nothing was entered; set the clock of this machine, or of the database's, and run the command again")]
+    #[error("{0}: nothing was changed; set the clock of this machine, or of the database's, and run the command again")]
     Wrong(Wrong),
     /// No answer.
     #[error(
-        "the gateway does not answer, so the clock cannot be held against its: nothing was entered; run the command again"
+        "the gateway does not answer, so the clock cannot be held against its: nothing was changed; run the command again"
     )]
     Silent,
     /// The books.

@@ -13,6 +13,12 @@ pub enum LiftError {
     /// Another fence was raised while the operator read.
     #[error("another fence was raised meanwhile, so the hold stays: read `dues ledger show` again")]
     RaisedMeanwhile,
+    /// Which day's plan it would be granted to is not known.
+    #[error(
+        "the daemons are held because a clock is wrong (`dues ledger show`), so which day's plan is exceeded is not known: nothing was \
+         changed; set the clock right first"
+    )]
+    Clock,
     /// The books.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -45,15 +51,14 @@ pub async fn acknowledge(store: &Store, read: i64, reason: &str, operator: &str)
 /// Lifts the brake. What is granted beyond today's plan, which is all that waits to be sent today; none where nothing was stopped.
 ///
 /// # Errors
-/// [`EngineError`].
-pub async fn resume_collecting(
-    store: &Store,
-    reason: &str,
-    operator: &str,
-) -> Result<Option<Vec<Amounts>>, EngineError> {
+/// [`LiftError`].
+pub async fn resume_collecting(store: &Store, reason: &str, operator: &str) -> Result<Option<Vec<Amounts>>, LiftError> {
     let work = async {
         let mut tx = store.begin("resume").await?;
         let now = tx.now().await?;
+        if tx.fence().await?.held_reason.as_deref() == Some("clock") {
+            return Ok(Err(LiftError::Clock));
+        }
         let day = now.date_naive();
         // A grant is added to a plan: a day that no daemon has planned yet would lose it.
         if tx.daily_plans(day).await?.is_empty() {
@@ -65,9 +70,9 @@ pub async fn resume_collecting(
             tx.write_journal(operator, now, &[lifted("brake", "braked", reason)]).await?;
         }
         tx.commit().await?;
-        Ok::<_, StoreError>(granted)
+        Ok::<_, StoreError>(Ok(granted))
     };
-    work.await.map_err(EngineError::of("resume collecting"))
+    work.await.map_err(EngineError::of("resume collecting"))?
 }
 
 fn lifted(act: &'static str, was: &'static str, reason: &str) -> Entry {

@@ -22,6 +22,31 @@ async fn planned(on: On, flags: &[(&str, &str)]) -> World {
     world
 }
 
+/// Forty daily subscriptions from the 15th on.
+async fn daily(on: On) -> World {
+    let world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+    world.engine.take_name(false).await.unwrap();
+    for number in 0..40 {
+        world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
+    }
+    world
+}
+
+/// Holds everything until it is acknowledged.
+async fn hold(world: &World) {
+    let mut tx = world.store.begin("hold").await.unwrap();
+    let hold = NewFence { reason: "stranger", detail: "who is it".to_owned(), lost_sends: 0, holds: true };
+    tx.raise_fence(&hold, "node", world.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// The daemon comes round on the day that is so many after the 15th, and opens what begins.
+async fn begin_day(world: &World, day: i64) {
+    world.clock.advance_to(at("2026-01-15T02:00:00Z") + TimeDelta::days(day));
+    world.engine.beat().await.unwrap();
+    while world.engine.bill().await.unwrap().more {}
+}
+
 async fn run(world: &World, text: &'static str) {
     let mut tx = world.store.begin("slip").await.unwrap();
     tx.run(Statement::new(text)).await.unwrap();
@@ -102,11 +127,7 @@ async fn a_second_scheduler_that_doubles_the_day_is_stopped_and_an_operator_lets
 #[tokio::test]
 async fn a_catch_up_after_three_days_is_no_exceeded_plan() {
     for on in BOTH {
-        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
-        world.engine.take_name(false).await.unwrap();
-        for number in 0..40 {
-            world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
-        }
+        let mut world = daily(on).await;
         world.run_until("2026-01-15T12:00:00Z").await;
         world.engine.beat().await.unwrap();
         // Three days pass without a daemon.
@@ -127,11 +148,7 @@ async fn a_catch_up_after_three_days_is_no_exceeded_plan() {
 #[tokio::test]
 async fn days_that_the_gateway_was_away_are_owed_to_the_day_on_which_it_is_back() {
     for on in BOTH {
-        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
-        world.engine.take_name(false).await.unwrap();
-        for number in 0..40 {
-            world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
-        }
+        let mut world = daily(on).await;
         world.sandbox.set_unauthorised(true);
         for day in 0..3 {
             world.engine.beat().await.unwrap();
@@ -158,20 +175,10 @@ async fn days_that_the_gateway_was_away_are_owed_to_the_day_on_which_it_is_back(
 #[tokio::test]
 async fn what_stood_under_a_hold_for_twenty_days_is_no_exceeded_plan_when_it_is_lifted() {
     for on in BOTH {
-        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
-        world.engine.take_name(false).await.unwrap();
-        for number in 0..40 {
-            world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
-        }
-        let mut tx = world.store.begin("hold").await.unwrap();
-        let hold = NewFence { reason: "stranger", detail: "who is it".to_owned(), lost_sends: 0, holds: true };
-        tx.raise_fence(&hold, "node", world.clock.now()).await.unwrap();
-        tx.commit().await.unwrap();
+        let mut world = daily(on).await;
+        hold(&world).await;
         for day in 0..20 {
-            // The daemon comes round, and opens what begins.
-            world.clock.advance_to(at("2026-01-15T02:00:00Z") + TimeDelta::days(day));
-            world.engine.beat().await.unwrap();
-            while world.engine.bill().await.unwrap().more {}
+            begin_day(&world, day).await;
         }
         let standing = world.charges().await.len();
         assert!(standing > 400, "{on:?}: more than a week of plans: {standing}");
@@ -194,23 +201,14 @@ async fn what_stood_under_a_hold_for_twenty_days_is_no_exceeded_plan_when_it_is_
 #[tokio::test]
 async fn what_nobody_planned_is_not_owed_because_it_stood_under_a_hold() {
     for on in BOTH {
-        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
-        world.engine.take_name(false).await.unwrap();
-        for number in 0..40 {
-            world.hand_over(&format!("ORD-{number:02}"), "daily", "2026-01-15", None).await;
-        }
-        let mut tx = world.store.begin("hold").await.unwrap();
-        let hold = NewFence { reason: "stranger", detail: "who is it".to_owned(), lost_sends: 0, holds: true };
-        tx.raise_fence(&hold, "node", world.clock.now()).await.unwrap();
-        tx.commit().await.unwrap();
+        let mut world = daily(on).await;
+        hold(&world).await;
         for day in 0..9 {
             if day == 3 {
                 world.hand_over("ORD-M", "weekly", "2026-01-17", None).await;
                 again(&world, "ORD-M", 200).await;
             }
-            world.clock.advance_to(at("2026-01-15T02:00:00Z") + TimeDelta::days(day));
-            world.engine.beat().await.unwrap();
-            while world.engine.bill().await.unwrap().more {}
+            begin_day(&world, day).await;
         }
         assert!(lift::acknowledge(&world.store, i64::MAX, "read it", "operator").await.unwrap().is_some(), "{on:?}");
         world.run_until("2026-01-23T20:00:00Z").await;

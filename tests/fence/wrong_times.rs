@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use dues::chance::Chance;
 use dues::clock::Clock;
 use dues::engine::cancel::CancelError;
+use dues::engine::lift::{self, LiftError};
 use dues::engine::open;
 use dues::engine::round::Round;
 use dues::gateway::payments::Client;
@@ -58,6 +59,13 @@ impl Apart {
         held
     }
 
+    /// An operator says that the clock is right as it is.
+    async fn acknowledge(&self) {
+        let mut tx = self.world.store.begin("acknowledge").await.unwrap();
+        tx.acknowledge_fences("operator", "it looked right", self.world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// Everything about the attempts that is dated or counted.
     async fn attempts(&self) -> Vec<String> {
         self.world
@@ -99,6 +107,8 @@ async fn nothing_that_is_under_way_is_dated_by_a_clock_that_jumped() {
             assert_eq!(apart.attempts().await, before, "{on:?} {days}: it was seen before anything was dated");
             assert_eq!(apart.go_on(60).await.as_deref(), Some("clock"), "{on:?} {days}");
             assert_eq!(apart.world.attempts().await, states, "{on:?} {days}");
+            let resumed = lift::resume_collecting(&apart.world.store, "on", "operator").await;
+            assert!(matches!(resumed, Err(LiftError::Clock)), "{on:?}: which day it is is not known");
             let canceled = apart.world.engine.cancel("ORD-1", true, "asked", "operator").await;
             assert!(matches!(canceled, Err(CancelError::Clock)), "{on:?}: which period has begun is not known");
             apart.world.clock.jump(-TimeDelta::days(days));
@@ -119,9 +129,7 @@ async fn what_was_dated_by_a_wrong_clock_that_somebody_had_believed_is_brought_b
         apart.go_on(125).await;
         apart.world.clock.jump(TimeDelta::days(20));
         assert_eq!(apart.go_on(5).await.as_deref(), Some("clock"), "{on:?}");
-        let mut tx = apart.world.store.begin("acknowledge").await.unwrap();
-        tx.acknowledge_fences("operator", "it looked right", apart.world.clock.now()).await.unwrap();
-        tx.commit().await.unwrap();
+        apart.acknowledge().await;
         assert_eq!(apart.go_on(10).await, None, "{on:?}");
         let dated = apart.attempts().await;
         assert!(dated.iter().all(|it| it.contains("2026-02-")), "{on:?}: {dated:?}");
@@ -131,6 +139,56 @@ async fn what_was_dated_by_a_wrong_clock_that_somebody_had_believed_is_brought_b
         assert!(dated.iter().all(|it| it.contains("2026-01-2")), "{on:?}: {dated:?}");
         apart.go_on(8 * 60).await;
         assert_eq!(apart.world.charges().await[0], "ORD-1/0 paid", "{on:?}: and not in three weeks");
+    }
+}
+
+/// How often each attempt may have been sent.
+async fn sends(world: &World) -> Vec<String> {
+    world.lines("SELECT CAST(a.sends AS TEXT) AS line FROM attempts a ORDER BY a.id").await
+}
+
+#[tokio::test]
+async fn absence_is_watched_anew_after_a_clock_was_set_back_and_put_right() {
+    for on in BOTH {
+        // After a server error absence is watched for two hours.
+        let before = Rule::fault("before", Fault::ErrorBefore(502)).for_source(&source_of("ORD-2")).times(1);
+        let mut apart = Apart::new(on, vec![before]).await;
+        apart.go_on(125).await;
+        assert_eq!(apart.world.attempts().await[1], "ORD-2/0/1 unknown", "{on:?}");
+        apart.world.clock.jump(-TimeDelta::days(20));
+        assert_eq!(apart.go_on(10).await.as_deref(), Some("clock"), "{on:?}");
+        apart.world.clock.jump(TimeDelta::days(20));
+        assert_eq!(apart.go_on(60).await, None, "{on:?}");
+        assert_eq!(sends(&apart.world).await, ["1", "1", "1"], "{on:?}: an hour is not enough");
+        apart.go_on(90).await;
+        assert_eq!(sends(&apart.world).await, ["1", "2", "1"], "{on:?}");
+        apart.assert_each_paid_once(&format!("{on:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_sent_by_a_clock_that_ran_ahead_is_never_sent_again() {
+    for on in BOTH {
+        let lost = Rule::fault("lost", Fault::LostRequest).for_source(&source_of("ORD-2")).times(1);
+        let mut apart = Apart::new(on, vec![lost]).await;
+        assert_eq!(apart.go_on(5).await, None, "{on:?}");
+        apart.world.clock.jump(TimeDelta::days(3));
+        assert_eq!(apart.go_on(5).await.as_deref(), Some("clock"), "{on:?}");
+        apart.acknowledge().await;
+        // That it is not the gateway's is heard with the first answer, and wants a word of its own.
+        assert_eq!(apart.go_on(5).await.as_deref(), Some("clock"), "{on:?}");
+        apart.acknowledge().await;
+        apart.go_on(5).await;
+        assert_eq!(
+            apart.world.attempts().await[1],
+            "ORD-2/0/1 unknown",
+            "{on:?}: sent three days early, as he wanted it"
+        );
+        apart.world.clock.jump(-TimeDelta::days(3));
+        // The date that it bears comes, and with it the hours in which it looks young.
+        apart.go_on(6 * 24 * 60).await;
+        assert_eq!(sends(&apart.world).await, ["1", "1", "1"], "{on:?}");
+        assert_eq!(apart.world.charges().await, ["ORD-1/0 paid", "ORD-2/0 in_review", "ORD-3/0 paid"], "{on:?}");
     }
 }
 

@@ -113,9 +113,22 @@ pub(super) fn may_replay(desk: &Desk, context: &Context<'_>, id: i64) -> bool {
         attempt.is_first
             && attempt.state.is_on_the_wire()
             && !attempt.server_error
+            && attempt.late_looks == 0
             && attempt.sends < i64::from(protocol.max_sends.get())
             && attempt.first_sent_at.is_some_and(|sent| now >= sent && now - sent < usable_for)
     })
+}
+
+/// A first send that is dated ahead of now, by more than the margin covers, was dated by a clock that ran ahead: how old its key is nobody
+/// knows, only that it was sent before now. It is never sent again, and takes a whole life from now to be over.
+pub(super) fn distrust_a_key_of_the_future(desk: &mut Desk, context: &Context<'_>, id: i64) {
+    let (now, margin) = (context.now, delta(context.rules.protocol.key_margin));
+    let Some(attempt) = desk.attempt_mut(id) else { return };
+    if attempt.state.is_on_the_wire() && attempt.first_sent_at.is_some_and(|sent| sent - now > margin) {
+        attempt.first_sent_at = Some(now);
+        attempt.last_sent_at = Some(now);
+        attempt.late_looks = attempt.late_looks.max(1);
+    }
 }
 
 /// Sends it, as soon as the key has rested; the attempt stays as it is.

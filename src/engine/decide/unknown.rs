@@ -42,7 +42,6 @@ pub(super) fn still_unknown(desk: &mut Desk, context: &Context<'_>, id: i64, why
     if let Some(attempt) = desk.attempt_mut(id) {
         attempt.unknown_since = Some(context.now);
         attempt.next_at = Some(context.now + delta(first));
-        attempt.late_looks = 0;
     }
     Ok(())
 }
@@ -212,16 +211,12 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
         return desk.move_charge(ChargeEvent::GiveUp, Some("authorisation_gone"));
     }
     let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };
-    if key_age < TimeDelta::zero() {
-        // Dated by a clock that ran ahead: how long its key lives is not known, only that it was sent before now.
-        attempt.next_at = Some(now + life);
-        return Ok(());
-    }
     if let (Some(until), true) = (rests_until, key_age < life) {
         attempt.next_at = Some(until);
         return Ok(());
     }
-    if protocol.resend == Resend::SameKey && key_age < life - margin && sends_left {
+    let is_young = attempt.late_looks == 0 && key_age < life - margin;
+    if protocol.resend == Resend::SameKey && is_young && sends_left {
         return send::clear(desk, context, id);
     }
     let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };
