@@ -5,12 +5,18 @@ use std::time::Duration;
 use dues::chance::Chance;
 use dues::clock::Clock;
 
-use super::ground::{Ground, TROUBLED, wait_for_count};
+use super::ground::{Ground, TROUBLED, logs, wait_for_count};
 use crate::support::process::Daemon;
 use crate::support::world::{On, count};
 
 /// Kills in all, half of them on each database.
 const KILLS: u32 = 100;
+/// So many charges are due for each kill: there is work until the last.
+const CHARGES_A_KILL: u32 = 30;
+/// A kill comes within this long after its daemon says that it runs, and within up to [`SPAN_AT_MOST`] where the machine is so slow that
+/// kills met no work.
+const SPAN: Duration = Duration::from_millis(900);
+const SPAN_AT_MOST: Duration = Duration::from_secs(8);
 /// What the daemon says of the rows that its dead predecessor held.
 const LEFT_BEHIND: &str = "a former process left work behind";
 
@@ -37,14 +43,14 @@ async fn killed_at_random(on: On) {
     // So slow that there is work until the last kill. What a kill leaves between its commit and its POST is absent until it has rested,
     // and so many of them are no sign that look-ups are broken.
     let paced = [("budget.writes_per_second", "50"), ("protocol.unknown_limit", "10000")];
-    let ground = Ground::new(on, None, kills * 20, TROUBLED, &paced).await;
-    let (mut interrupted, mut attempts) = (0, 0);
+    let ground = Ground::new(on, None, kills * CHARGES_A_KILL, TROUBLED, &paced).await;
+    let (mut interrupted, mut attempts, mut span) = (0, 0, SPAN);
     for kill in 0..kills {
         // One kill in five meets it while it starts.
         let daemon = if kill % 5 == 4 { ground.spawn("one") } else { ground.daemon("one") };
-        // Long enough that most of them meet work, also where another load slows the start and the first answer of the gateway.
-        tokio::time::sleep(Duration::from_millis(chance.below(900))).await;
+        tokio::time::sleep(Duration::from_millis(chance.below(span.as_millis().try_into().unwrap()))).await;
         let left = left_behind(&daemon);
+        span = if left > 0 { (span / 2).max(SPAN) } else { (span * 5 / 4).min(SPAN_AT_MOST) };
         interrupted += u32::from(left > 0);
         attempts += left;
         daemon.kill();
@@ -52,14 +58,16 @@ async fn killed_at_random(on: On) {
     let paid_by_then = ground.payments().await;
     let killed_for = Clock::system().now() - began;
     let daemon = ground.daemon("one");
-    assert!(paid_by_then < u64::from(kills * 20), "there was work until the last kill");
-    assert!(interrupted >= kills / 4, "only {interrupted} of {kills} kills left work behind");
+    let told =
+        || format!("{interrupted} of {kills} kills left work behind, {paid_by_then} payments\n{}", logs(&[&daemon]));
+    assert!(paid_by_then < u64::from(kills * CHARGES_A_KILL), "no work until the last kill: {}", told());
+    assert!(interrupted >= kills / 4, "only {}", told());
     ground.assert_each_charged_once(&[&daemon]).await;
     println!(
         "{on:?}: {kills} kills within {} s and {paid_by_then} payments, {interrupted} met work under way ({attempts} attempts); \
          {} charges, each paid once, after {} s",
         killed_for.num_seconds(),
-        kills * 20,
+        kills * CHARGES_A_KILL,
         (Clock::system().now() - began).num_seconds()
     );
     daemon.stop();
