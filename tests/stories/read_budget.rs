@@ -67,6 +67,29 @@ async fn a_look_up_probes_an_open_circuit_where_it_comes_first() {
     }
 }
 
+#[tokio::test]
+async fn looking_first_costs_one_read_for_each_charge_that_was_due_and_none_afterwards() {
+    for on in BOTH {
+        let mut reads = Vec::new();
+        for verify_first in [false, true] {
+            let (mut world, watched) = world(on, &[]).await;
+            world.engine.take_name(false).await.unwrap();
+            world.clock.advance_to(at("2026-01-20T02:01:00Z"));
+            world.engine.take_name(verify_first).await.unwrap();
+            world.run_until("2026-01-21T00:00:00Z").await;
+            let first = watched.reads().len();
+            world.run_until("2026-02-21T00:00:00Z").await;
+            assert_eq!(world.sandbox.books().payments.len(), 80, "{on:?}: two months of forty");
+            world.assert_books_agree().await;
+            reads.push((first, watched.reads().len() - first));
+        }
+        let [(usual, month), (verified, month_after)] = reads[..] else { panic!("two runs") };
+        assert_eq!(verified, usual + 40, "{on:?}: one look-up before each first send");
+        assert_eq!(month_after, month, "{on:?}: the fence is past");
+        assert_eq!(month, usual, "{on:?}");
+    }
+}
+
 /// Forty subscriptions that fall due at the same instant.
 async fn world(on: On, flags: &[(&str, &str)]) -> (World, Arc<Watched>) {
     let mut all = vec![("budget.reads_per_second", "10"), ("budget.writes_per_second", "1000")];
