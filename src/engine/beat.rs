@@ -67,6 +67,7 @@ impl Engine {
     pub async fn take_name(&self, asked: bool) -> Result<u64, BeatError> {
         let mark = self.high_water.read()?;
         let work = async {
+            let before = self.clock.since_boot();
             let mut tx = self.store.begin("take name").await?;
             let now = tx.now().await?;
             let fence = tx.fence().await?;
@@ -94,7 +95,7 @@ impl Engine {
             tx.commit().await?;
             // A clock that these books are held for is not taken for right by whoever starts meanwhile.
             if fence.held_reason.as_deref() != Some("clock") {
-                self.steady.trust(now, boot);
+                self.steady.trust(now, before, boot);
             }
             let mut sends = node.map_or(0, |node| node.sends);
             if let Some(raised) = &raised {
@@ -119,6 +120,7 @@ impl Engine {
         let unheard = || self.steady.awaits_gateway().then(|| UNHEARD.to_owned());
         let condition = self.gate.state().cause.or_else(unheard).or_else(held_back);
         let work = async {
+            let before = self.clock.since_boot();
             let mut tx = self.store.begin("beat").await?;
             let now = tx.now().await?;
             let boot = self.clock.since_boot();
@@ -152,7 +154,7 @@ impl Engine {
             if clocked.accept {
                 self.steady.accept(now, boot);
             } else if clocked.trust {
-                self.steady.trust(now, boot);
+                self.steady.trust(now, before, boot);
             }
             if let Some(raised) = &raised {
                 say(raised);

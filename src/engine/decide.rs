@@ -6,6 +6,7 @@ mod audit;
 mod send;
 mod unknown;
 
+pub(super) use send::rest_of_a_key;
 pub(super) use unknown::{ABSENT, is_open, took_money};
 
 use chrono::TimeDelta;

@@ -23,6 +23,8 @@ pub(super) struct Context<'a> {
     pub rules: &'a Rules,
     /// Now, by the database's clock.
     pub now: Instant,
+    /// No key is sent again before: it may not have rested, whatever the clock says.
+    pub resend_from: Instant,
     /// How many attempts may still be cleared to be sent: budget and circuit grant them.
     pub allowance: u32,
     /// What the books say of fence, hold and brake; a day's plan shrinks with every charge that is cleared.

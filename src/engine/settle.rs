@@ -85,6 +85,7 @@ impl Engine {
         let mut context = Context {
             rules: &self.rules,
             now,
+            resend_from: self.resend_from(now),
             allowance: allowance(&standing),
             standing: standing.clone(),
             chance: &self.chance,

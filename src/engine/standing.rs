@@ -110,13 +110,14 @@ impl Engine {
     /// [`StoreError::Moved`] where another process has this daemon's name; [`StoreError::OtherTimeline`] after a fail-over, until a
     /// daemon has come round and raised the fence.
     pub(super) async fn standing(&self, tx: &mut Tx, now: Instant) -> Result<Standing, StoreError> {
+        // Read first: what is committed meanwhile, the books may not show to this statement yet.
+        let written = self.high_water.written();
         let row = tx.standing(&self.node).await?;
         if let (Some(was), Some(is)) = (row.timeline, row.timeline_now)
             && was != is
         {
             return Err(StoreError::OtherTimeline { was, is });
         }
-        let written = self.high_water.written();
         if written > row.sends.unwrap_or(0) {
             return Err(StoreError::Rewound { known: row.sends.unwrap_or(0), written });
         }

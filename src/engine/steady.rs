@@ -16,6 +16,8 @@ const BACK_AT_MOST: TimeDelta = TimeDelta::seconds(10);
 const FORWARD_AT_MOST: TimeDelta = TimeDelta::hours(1);
 /// Further from the gateway's clock than any answer is old.
 const FROM_GATEWAY_AT_MOST: TimeDelta = TimeDelta::hours(1);
+/// A smaller step forward is not told from the time that a statement takes.
+pub(super) const STEP_AT_MOST: TimeDelta = TimeDelta::seconds(1);
 /// So many answers that do not say when they were made, and it is not waited any longer for one that does.
 const UNDATED_AT_MOST: u32 = 5;
 
@@ -30,6 +32,10 @@ pub struct Steady {
 struct Inside {
     /// When the wall clock was taken for right.
     base: Option<(Instant, Duration)>,
+    /// What the wall clock showed, not before which time since boot: later it is never further ahead, unless it was set forward.
+    latest: Option<(Instant, Duration)>,
+    /// When it was first seen, or had been set forward, by the time since boot.
+    steady_since: Duration,
     /// What the gateway's clock showed last.
     gateway: Option<(Instant, Duration)>,
     /// So far ahead of it an operator has said that ours may be.
@@ -53,10 +59,15 @@ impl Steady {
     /// What is wrong with the wall clock; none where it goes on as it should.
     pub fn wrong(&self, wall: Instant, since_boot: Duration) -> Option<Wrong> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let passed =
-            |booted: Duration| TimeDelta::from_std(since_boot.saturating_sub(booted)).unwrap_or(TimeDelta::MAX);
-        if let Some((then, booted)) = inside.gateway {
-            let ahead = (wall - then) - passed(booted);
+        let jump = |(then, booted): (Instant, Duration)| {
+            (wall - then) - TimeDelta::from_std(since_boot.saturating_sub(booted)).unwrap_or(TimeDelta::MAX)
+        };
+        if inside.latest.is_none_or(|latest| jump(latest) > STEP_AT_MOST) {
+            inside.latest = Some((wall, since_boot));
+            inside.steady_since = since_boot;
+        }
+        if let Some(gateway) = inside.gateway {
+            let ahead = jump(gateway);
             if ahead.abs() <= FROM_GATEWAY_AT_MOST {
                 // It was put right: what an operator had said of it is over, and so is what it showed then.
                 if inside.accepted != TimeDelta::zero() {
@@ -69,8 +80,7 @@ impl Steady {
                 return Some(Wrong::Ahead(ahead));
             }
         }
-        let (then, booted) = *inside.base.get_or_insert((wall, since_boot));
-        let jump = (wall - then) - passed(booted);
+        let jump = jump(*inside.base.get_or_insert((wall, since_boot)));
         (jump < -BACK_AT_MOST || jump > FORWARD_AT_MOST).then_some(Wrong::Jumped(jump))
     }
 
@@ -115,9 +125,20 @@ impl Steady {
         self.told.store(told, Ordering::SeqCst);
     }
 
-    /// Takes the wall clock for right as it is: slow corrections do not add up.
-    pub fn trust(&self, wall: Instant, since_boot: Duration) {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner).base = Some((wall, since_boot));
+    /// Since when, by the time since boot, what the wall clock shows can be told from what it showed: what it was set forward by would
+    /// pass for time in which a key rests.
+    pub fn steady_since(&self) -> Duration {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).steady_since
+    }
+
+    /// Takes the wall clock for right as it is: slow corrections do not add up. It was read after `before`, and before `since_boot`.
+    pub fn trust(&self, wall: Instant, before: Duration, since_boot: Duration) {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if inside.latest.is_none() {
+            inside.steady_since = since_boot;
+        }
+        inside.latest = Some((wall, before));
+        inside.base = Some((wall, since_boot));
     }
 
     /// The same, whatever the gateway's clock says: an operator has looked at it.
@@ -163,8 +184,28 @@ mod tests {
         assert_eq!(steady.wrong(at(86_400 - 60), boot(86_400)), Some(Wrong::Jumped(TimeDelta::seconds(-60))));
         assert_eq!(steady.wrong(at(86_400 + 7_200), boot(86_400)), Some(Wrong::Jumped(TimeDelta::hours(2))));
         assert_eq!(steady.wrong(at(86_401), boot(86_401)), None);
-        steady.trust(at(200_000), boot(86_402));
+        steady.trust(at(200_000), boot(86_402), boot(86_402));
         assert_eq!(steady.wrong(at(200_001), boot(86_403)), None);
+    }
+
+    #[test]
+    fn a_step_forward_is_seen_however_small_and_a_slow_statement_is_none() {
+        let steady = Steady::default();
+        let boot = |millis: u64| Duration::from_millis(1_000_000 + millis);
+        let wall = |millis: i64| at(0) + TimeDelta::milliseconds(millis);
+        steady.trust(wall(0), boot(0), boot(2_500));
+        assert_eq!(steady.steady_since(), boot(2_500), "what it showed before nobody knows");
+        assert_eq!(steady.wrong(wall(10_000), boot(10_000)), None);
+        assert_eq!(steady.wrong(wall(11_000), boot(15_000)), None, "read, and waited for a lock");
+        assert_eq!(steady.wrong(wall(20_900), boot(20_000)), None);
+        assert_eq!(steady.steady_since(), boot(2_500));
+        assert_eq!(steady.wrong(wall(31_001), boot(30_000)), None, "so little keeps nothing else from being done");
+        assert_eq!(steady.steady_since(), boot(30_000));
+        assert_eq!(steady.wrong(wall(41_500), boot(40_500)), None);
+        assert_eq!(steady.steady_since(), boot(30_000), "once");
+        steady.trust(wall(42_000), boot(50_000), boot(50_000));
+        assert_eq!(steady.wrong(wall(53_100), boot(60_000)), None);
+        assert_eq!(steady.steady_since(), boot(60_000), "set back by nine seconds and forward again by three");
     }
 
     #[test]
@@ -173,7 +214,7 @@ mod tests {
         let boot = |seconds: u64| Duration::from_secs(1_000 + seconds);
         let days = |days: i64| days * 86_400;
         steady.await_gateway();
-        steady.trust(at(days(3)), boot(0));
+        steady.trust(at(days(3)), boot(0), boot(0));
         assert!(steady.awaits_gateway() && !steady.gateway_agrees(at(days(3)), boot(0)));
         steady.hear(Some(at(0)), boot(0));
         assert!(!steady.awaits_gateway());

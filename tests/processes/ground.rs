@@ -16,7 +16,7 @@ use dues::store::Store;
 use dues::store::customers::NewCustomer;
 
 use crate::support::process::Daemon;
-use crate::support::world::{On, count, empty_books};
+use crate::support::world::{On, count, empty_books, lines};
 
 /// Short times, so that what takes hours in production takes seconds here. The rules are the same; the 30 seconds that a key rests
 /// before it is sent again are no setting and stay.
@@ -84,6 +84,11 @@ fault = "slow"
 delay = "400ms"
 per_mille = 300
 "#;
+
+/// What is not paid, and why it may be.
+const OPEN: &str = "SELECT c.state || ', ' || COALESCE(a.state || ' sends ' || CAST(a.sends AS TEXT) || ' looks ' || \
+    CAST(a.looks AS TEXT) || ' sent ' || CAST(a.last_sent_at AS TEXT) || ' next ' || CAST(a.next_at AS TEXT), '-') AS line \
+    FROM charges c LEFT JOIN attempts a ON a.charge_id = c.id WHERE c.state <> 'paid' ORDER BY c.id LIMIT 20";
 
 /// A wait looks again after this long.
 const AGAIN: Duration = Duration::from_millis(25);
@@ -236,7 +241,10 @@ impl Ground {
         let (mut paid, mut still) = (0, 0);
         while paid < i64::from(self.charges) {
             // Twice the rest of a key, and half as long again.
-            assert!(still < 450, "{paid} charges are paid, and for 90 s no other was\n{}", logs(daemons));
+            if still >= 450 {
+                let open = lines(&store, OPEN).await;
+                panic!("{paid} charges are paid, and for 90 s no other was: {open:?}\n{}", logs(daemons));
+            }
             tokio::time::sleep(Duration::from_millis(200)).await;
             let now = count(&store, "SELECT COUNT(*) AS sum FROM charges WHERE state = 'paid'").await;
             still = if now > paid { 0 } else { still + 1 };

@@ -72,7 +72,7 @@ async fn looking_first_costs_one_read_for_each_charge_that_was_due_and_none_afte
     for on in BOTH {
         let mut reads = Vec::new();
         for verify_first in [false, true] {
-            let (mut world, watched) = world(on, &[]).await;
+            let (mut world, watched) = world(on, &[("protocol.gap", "2h")]).await;
             world.engine.take_name(false).await.unwrap();
             world.clock.advance_to(at("2026-01-20T02:01:00Z"));
             world.engine.take_name(verify_first).await.unwrap();

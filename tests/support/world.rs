@@ -192,8 +192,7 @@ impl World {
 
     /// The text cells that a query gives, a row a line, cells separated by one space. Its one column is called `line`.
     pub async fn lines(&self, query: &'static str) -> Vec<String> {
-        let rows: Vec<LineRow> = self.store.read(Statement::new(query)).await.unwrap();
-        rows.into_iter().map(|row| row.line).collect()
+        lines(&self.store, query).await
     }
 
     /// Charges as `reference/period state`, in order.
@@ -252,6 +251,12 @@ pub fn source_of(reference: &str) -> String {
 
 row! { LineRow { line: String } }
 row! { SumRow { sum: i64 } }
+
+/// The text cells that a query gives, whose one column is called `line`.
+pub async fn lines(store: &Store, query: &'static str) -> Vec<String> {
+    let rows: Vec<LineRow> = store.read(Statement::new(query)).await.unwrap();
+    rows.into_iter().map(|row| row.line).collect()
+}
 
 /// The number that a query gives; its one column is called `sum`.
 pub async fn count(store: &Store, query: &'static str) -> i64 {

@@ -11,14 +11,16 @@ use crate::domain::source::SourceState;
 use crate::domain::subscription::SubscriptionState;
 use crate::domain::word::IllegalEvent;
 use crate::engine::desk::{Context, Desk};
-use crate::engine::rules::delta;
+use crate::engine::rules::{Rules, delta};
+use crate::engine::steady::STEP_AT_MOST;
 
 /// How long an attempt waits that may not be sent yet: its source is not confirmed, or its subscription paused.
 const AFTER_NOT_YET: TimeDelta = TimeDelta::hours(1);
 /// How long an attempt waits while nothing may be sent: an operator is waited for, or collecting is stopped.
 const WHILE_STOPPED: TimeDelta = TimeDelta::minutes(10);
-/// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment").
-const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30);
+/// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment": 30 seconds). A step of
+/// the clock may go unseen, and is waited for as well.
+const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30 + STEP_AT_MOST.num_seconds());
 /// How long an attempt waits for which the budget held no token.
 const AFTER_NO_TOKEN: TimeDelta = TimeDelta::milliseconds(200);
 
@@ -137,9 +139,9 @@ pub(super) fn replay(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
         return;
     }
     let now = context.now;
-    let rest = rest_of_a_key(context);
+    let rest = rest_of_a_key(context.rules);
     let Some(attempt) = desk.attempt_mut(id) else { return };
-    let rests_until = attempt.last_sent_at.map_or(now, |sent| sent + rest);
+    let rests_until = rests_until(attempt.last_sent_at, context).unwrap_or(now);
     if rests_until > now || context.allowance == 0 {
         let again_at = rests_until.max(now + AFTER_NO_TOKEN);
         attempt.next_at = attempt.next_at.map(|at| at.min(again_at));
@@ -155,8 +157,14 @@ pub(super) fn replay(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
 }
 
 /// How long a key rests, counted from the commit of its last send: what was committed then may have been sent so much later.
-pub(super) fn rest_of_a_key(context: &Context<'_>) -> TimeDelta {
-    delta(context.rules.protocol.send_within) + RESEND_AFTER
+pub(in crate::engine) fn rest_of_a_key(rules: &Rules) -> TimeDelta {
+    delta(rules.protocol.send_within) + RESEND_AFTER
+}
+
+/// Until when a key rests that was sent last at `last_sent_at`, by the clock of then; none where it has rested.
+pub(super) fn rests_until(last_sent_at: Option<Instant>, context: &Context<'_>) -> Option<Instant> {
+    let rested_at = last_sent_at? + rest_of_a_key(context.rules);
+    Some(rested_at.max(context.resend_from)).filter(|until| *until > context.now)
 }
 
 /// Whether nothing may be sent of this attempt for now. A brake does not hold up whoever approves a first payment.

@@ -199,8 +199,7 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
     let key_age = now - first_sent_at;
     let (life, margin) = (delta(protocol.key_life), delta(protocol.key_margin));
     let sends_left = attempt.sends < i64::from(protocol.max_sends.get());
-    let rest = send::rest_of_a_key(context);
-    let rests_until = attempt.last_sent_at.map(|sent| sent + rest).filter(|until| *until > now);
+    let rests_until = send::rests_until(attempt.last_sent_at, context);
     let is_first = attempt.is_first;
     if !send::is_chargeable(desk) {
         return not_owed(desk, id, now);
