@@ -38,7 +38,6 @@ mod turns;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use tokio::sync::Notify;
 
 use crate::chance::Chance;
@@ -136,13 +135,6 @@ impl Engine {
     /// billed, sent, looked at or recorded, for it would be dated by that clock.
     fn doubts_the_clock(&self, database_now: Instant) -> bool {
         self.steady.wrong(database_now, self.clock.since_boot()).is_some() || self.steady.awaits_gateway()
-    }
-
-    /// When the first key may be sent again: whatever another process, or the clock before it was set forward, has dated has rested by then.
-    fn resend_from(&self, database_now: Instant) -> Instant {
-        let steady_for = self.clock.since_boot().saturating_sub(self.steady.steady_since());
-        let rest = decide::rest_of_a_key(&self.rules);
-        database_now + (rest - TimeDelta::from_std(steady_for).unwrap_or(rest)).max(TimeDelta::zero())
     }
 
     /// Hears what the answer to a question says of the time.

@@ -150,6 +150,14 @@ impl fmt::Display for Wait {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_wait_is_written_in_its_largest_whole_unit() {
+        let time = |seconds| Wait::Time(Duration::from_secs(seconds)).to_string();
+        assert_eq!(Wait::Days(3).to_string(), "3d");
+        let written = [7200, 3660, 7260, 5400, 60, 90, 3601].map(time);
+        assert_eq!(written, ["2h", "61m", "121m", "90m", "1m", "90s", "3601s"]);
+    }
+
     fn policy() -> DunningPolicy {
         DunningPolicy {
             funds: vec![Wait::Days(1), Wait::Days(3)],

@@ -139,6 +139,11 @@ mod tests {
     }
 
     #[test]
+    fn a_log_shows_an_amount_as_a_person_writes_it() {
+        assert_eq!(format!("{:?} {:?}", currency("HKD"), Money::new(1100, currency("HKD"))), "HKD 11.00 HKD");
+    }
+
+    #[test]
     fn decimals_follow_the_exponent() {
         for (amount_minor, code, text) in [
             (1100, "HKD", "11.00 HKD"),

@@ -65,6 +65,10 @@ mod tests {
     #[test]
     fn references_and_keys_are_the_same_for_ever() {
         let ledger = LedgerId::new("acme", "live", "pc_x");
+        assert_eq!(
+            (ledger.as_str(), ledger.to_string().as_str()),
+            ("ue6uamjb4ochmk176glp3dbren", "ue6uamjb4ochmk176glp3dbren")
+        );
         let reference = ledger.reference("ORD-1", 12);
         assert_eq!(ledger, LedgerId::new("acme", "live", "pc_x"));
         // Computed once by another program; a change here means that old payments are no longer found.

@@ -110,6 +110,12 @@ mod tests {
     use super::{SubscriptionEvent as E, SubscriptionState as S};
 
     #[test]
+    fn who_is_not_paused_and_has_not_ended_is_charged() {
+        let charged: Vec<S> = S::ALL.iter().copied().filter(|it| it.is_chargeable()).collect();
+        assert_eq!(charged, [S::Incomplete, S::Trialing, S::Active, S::PastDue, S::Unpaid]);
+    }
+
+    #[test]
     fn an_ended_subscription_stays_ended() {
         for state in [S::Canceled, S::Completed] {
             assert!(!state.is_chargeable());

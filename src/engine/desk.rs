@@ -25,6 +25,8 @@ pub(super) struct Context<'a> {
     pub now: Instant,
     /// No key is sent again before: it may not have rested, whatever the clock says.
     pub resend_from: Instant,
+    /// When the clock was seen to have been set forward: time is counted anew from there.
+    pub stepped_at: Option<Instant>,
     /// How many attempts may still be cleared to be sent: budget and circuit grant them.
     pub allowance: u32,
     /// What the books say of fence, hold and brake; a day's plan shrinks with every charge that is cleared.

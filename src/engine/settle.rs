@@ -9,7 +9,7 @@ use crate::clock::Instant;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
 use crate::engine::books::{Books, Decided, Unreadable};
-use crate::engine::decide::decide;
+use crate::engine::decide::{decide, rest_of_a_key};
 use crate::engine::desk::Context;
 use crate::engine::gate::{Grant, Kind};
 use crate::engine::observation::{Observation, Seen};
@@ -82,10 +82,12 @@ impl Engine {
             let granted = sends.requests().min(standing.at_most.unwrap_or(u32::MAX));
             if standing.may_send() { granted } else { 0 }
         };
+        let since_boot = self.clock.since_boot();
         let mut context = Context {
             rules: &self.rules,
             now,
-            resend_from: self.resend_from(now),
+            stepped_at: self.steady.stepped_at(now, since_boot),
+            resend_from: self.steady.rested_from(now, since_boot, rest_of_a_key(&self.rules)),
             allowance: allowance(&standing),
             standing: standing.clone(),
             chance: &self.chance,

@@ -36,6 +36,8 @@ struct Inside {
     latest: Option<(Instant, Duration)>,
     /// When it was first seen, or had been set forward, by the time since boot.
     steady_since: Duration,
+    /// When it had been set forward.
+    stepped_at: Option<Duration>,
     /// What the gateway's clock showed last.
     gateway: Option<(Instant, Duration)>,
     /// So far ahead of it an operator has said that ours may be.
@@ -62,9 +64,11 @@ impl Steady {
         let jump = |(then, booted): (Instant, Duration)| {
             (wall - then) - TimeDelta::from_std(since_boot.saturating_sub(booted)).unwrap_or(TimeDelta::MAX)
         };
-        if inside.latest.is_none_or(|latest| jump(latest) > STEP_AT_MOST) {
+        let steps = inside.latest.is_some_and(|latest| jump(latest) > STEP_AT_MOST);
+        if steps || inside.latest.is_none() {
             inside.latest = Some((wall, since_boot));
             inside.steady_since = since_boot;
+            inside.stepped_at = steps.then_some(since_boot);
         }
         if let Some(gateway) = inside.gateway {
             let ahead = jump(gateway);
@@ -125,10 +129,18 @@ impl Steady {
         self.told.store(told, Ordering::SeqCst);
     }
 
-    /// Since when, by the time since boot, what the wall clock shows can be told from what it showed: what it was set forward by would
-    /// pass for time in which a key rests.
-    pub fn steady_since(&self) -> Duration {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner).steady_since
+    /// From when on, by the wall clock, whatever was dated before has lasted `span` in true time: what the clock was set forward by since,
+    /// or showed to another process, counts for nothing.
+    pub fn rested_from(&self, wall: Instant, since_boot: Duration, span: TimeDelta) -> Instant {
+        let since = self.inside.lock().unwrap_or_else(PoisonError::into_inner).steady_since;
+        let steady_for = TimeDelta::from_std(since_boot.saturating_sub(since)).unwrap_or(span);
+        wall + (span - steady_for).max(TimeDelta::zero())
+    }
+
+    /// When, by the wall clock as it goes now, it was last seen to have been set forward: what was dated before is younger than it looks.
+    pub fn stepped_at(&self, wall: Instant, since_boot: Duration) -> Option<Instant> {
+        let stepped_at = self.inside.lock().unwrap_or_else(PoisonError::into_inner).stepped_at?;
+        TimeDelta::from_std(since_boot.saturating_sub(stepped_at)).ok().map(|ago| wall - ago)
     }
 
     /// Takes the wall clock for right as it is: slow corrections do not add up. It was read after `before`, and before `since_boot`.
@@ -193,19 +205,29 @@ mod tests {
         let steady = Steady::default();
         let boot = |millis: u64| Duration::from_millis(1_000_000 + millis);
         let wall = |millis: i64| at(0) + TimeDelta::milliseconds(millis);
+        // By how much what was dated before may seem to have lasted longer than it did.
+        let hidden = |wall_millis: i64, boot_millis| {
+            assert_eq!(
+                steady.wrong(wall(wall_millis), boot(boot_millis)),
+                None,
+                "nothing else is kept from being done"
+            );
+            let from = steady.rested_from(wall(wall_millis), boot(boot_millis), TimeDelta::seconds(31));
+            (from - wall(wall_millis)).num_milliseconds()
+        };
         steady.trust(wall(0), boot(0), boot(2_500));
-        assert_eq!(steady.steady_since(), boot(2_500), "what it showed before nobody knows");
-        assert_eq!(steady.wrong(wall(10_000), boot(10_000)), None);
-        assert_eq!(steady.wrong(wall(11_000), boot(15_000)), None, "read, and waited for a lock");
-        assert_eq!(steady.wrong(wall(20_900), boot(20_000)), None);
-        assert_eq!(steady.steady_since(), boot(2_500));
-        assert_eq!(steady.wrong(wall(31_001), boot(30_000)), None, "so little keeps nothing else from being done");
-        assert_eq!(steady.steady_since(), boot(30_000));
-        assert_eq!(steady.wrong(wall(41_500), boot(40_500)), None);
-        assert_eq!(steady.steady_since(), boot(30_000), "once");
-        steady.trust(wall(42_000), boot(50_000), boot(50_000));
-        assert_eq!(steady.wrong(wall(53_100), boot(60_000)), None);
-        assert_eq!(steady.steady_since(), boot(60_000), "set back by nine seconds and forward again by three");
+        assert_eq!(hidden(0, 2_500), 31_000, "what it showed to the process before nobody knows");
+        assert_eq!(hidden(10_000, 10_000), 23_500);
+        assert_eq!(hidden(11_000, 15_000), 18_500, "read, and waited for a lock");
+        assert_eq!(hidden(21_000, 20_000), 13_500, "no more than a second");
+        assert_eq!(hidden(40_000, 40_000), 0, "it has rested");
+        assert_eq!(steady.stepped_at(wall(40_000), boot(40_000)), None, "its first sight is no step");
+        assert_eq!(hidden(61_001, 60_000), 31_000, "set forward");
+        assert_eq!(hidden(71_500, 70_500), 20_500, "once");
+        assert_eq!(steady.stepped_at(wall(71_500), boot(70_500)), Some(wall(61_000)));
+        steady.trust(wall(92_000), boot(100_000), boot(100_000));
+        assert_eq!(hidden(102_000, 110_000), 0, "set back by nine seconds");
+        assert_eq!(hidden(115_100, 120_000), 31_000, "and forward again by three");
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! A clock that jumps stops billing and sending until it is right again, or an operator says that it is.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use dues::clock::Clock;
 use dues::engine::greet::Untimely;
 use dues::engine::round::Round;
 use dues::gateway::payments::Client;
-use dues::sandbox::{self, Rule, Sandbox, Script};
+use dues::sandbox::{self, Fault, Rule, Sandbox, Script};
 
-use crate::support::world::{BOTH, World, at};
+use crate::support::world::{BOTH, World, at, count};
 
 async fn weekly(on: crate::support::world::On) -> World {
     let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
@@ -64,6 +66,47 @@ async fn a_clock_set_back_stops_too_and_a_small_step_does_not() {
         world.clock.jump(-TimeDelta::hours(2));
         assert_eq!(come_round(&mut world).await.as_deref(), Some("clock"), "{on:?}");
     }
+}
+
+#[tokio::test]
+async fn a_clock_set_forward_by_minutes_cuts_no_rest_of_a_key_short_and_neither_does_a_restart() {
+    for on in BOTH {
+        for restarts in [false, true] {
+            let mut world = weekly(on).await;
+            world.run_until("2026-01-21T12:00:00Z").await;
+            world.engine.beat().await.unwrap();
+            world.sandbox.set_script(Script::of([Rule::fault("lost", Fault::LostRequest).times(1)]));
+            while sends(&world).await == 1 {
+                world.clock.advance(Duration::from_secs(60));
+                world.round.until_quiet().await.unwrap();
+            }
+            for second in 1..30 {
+                world.clock.advance(Duration::from_secs(1));
+                if second == 5 && restarts {
+                    world.clock.jump(TimeDelta::minutes(55));
+                    world = world.restarted(None).await;
+                    world.engine.take_name(false).await.unwrap();
+                } else if second == 5 {
+                    world.clock.jump(TimeDelta::minutes(55));
+                }
+                world.round.until_quiet().await.unwrap();
+                assert_eq!(sends(&world).await, 2, "{on:?}, {restarts}: {second} s after it was sent");
+            }
+            // Only absence of fifteen minutes is believed, in true time as far as this process has seen it.
+            for minute in 1..=16 {
+                world.clock.advance(Duration::from_secs(60));
+                world.round.until_quiet().await.unwrap();
+                let resent = minute > 14 || restarts && minute > 1;
+                assert!(minute == 1 || sends(&world).await == 2 + i64::from(resent), "{on:?}, {restarts}: {minute}");
+            }
+            world.run_until("2026-01-23T12:00:00Z").await;
+            assert_eq!(world.charges().await, ["ORD-1/0 paid", "ORD-1/1 paid"], "{on:?}, {restarts}");
+        }
+    }
+}
+
+async fn sends(world: &World) -> i64 {
+    count(&world.store, "SELECT CAST(SUM(sends) AS BIGINT) AS sum FROM attempts").await
 }
 
 /// A world whose machine believes that it is `ahead` of the gateway's time, and the gateway.

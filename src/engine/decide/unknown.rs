@@ -184,7 +184,7 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
     let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };
     attempt.looks += 1;
     attempt.lease_until = Some(now);
-    let since = *attempt.unknown_since.get_or_insert(now);
+    let since = (*attempt.unknown_since.get_or_insert(now)).max(context.stepped_at.unwrap_or(Instant::MIN_UTC));
     let first_sent_at = attempt.first_sent_at.unwrap_or(attempt.created_at);
     let watch = delta(if attempt.server_error {
         protocol.settle_wait_after_server_error.max(protocol.settle_wait)
