@@ -102,14 +102,8 @@ fn check_calendar(stage: &Stage, world: &World, standings: &[StandingRow]) {
     for row in standings {
         rows.entry(row.subscription.as_str()).or_default().push(row.period_index);
     }
-    let of =
-        |reference: &str, state: &str| standings.iter().any(|it| it.subscription == reference && it.state == state);
     for member in &world.members {
         let reference = member.hand_over.reference.as_str();
-        if member.canceled_at.is_none() && of(reference, "void") && !of(reference, "uncollectible") {
-            let seen = format!("{reference} has a void period, and neither cancels nor was given up");
-            stage.broken("who stays is charged", Some(reference), seen);
-        }
         let until = member.canceled_at.unwrap_or(world.ends).min(world.ends) - MAY_BE_UNBILLED;
         let known = rows.get(reference).map(Vec::as_slice).unwrap_or_default();
         for index in 0.. {
