@@ -13,6 +13,9 @@ use crate::store::{Store, StoreError};
 /// A subscription that was canceled owes no period that had begun so shortly before: bill may have waited for the period before.
 const MAY_BE_UNBILLED: TimeDelta = TimeDelta::days(4);
 
+/// The states of a subscription in which nobody has given up a period of it.
+const BILLED: [&str; 3] = ["trialing", "active", "past_due"];
+
 /// After every step: no send broke the gateway's rules. Sends and payments are judged where they happen, on the wire.
 pub(super) fn after_a_step(stage: &Stage, gateway: &Gateway) {
     let (own, all) = gateway.breaches();
@@ -77,6 +80,9 @@ fn check_standing(stage: &Stage, row: &StandingRow, captured_minor: i64) {
         _ if captured_minor > 0 => broken("captured means paid", format!("{state}, and {captured_minor} was taken")),
         "due" | "collecting" | "retrying" if !will_move => broken("nothing is stuck", format!("{state} for ever")),
         "in_review" if row.reviews == 0 => broken("nothing is stuck", "in review without a case".to_owned()),
+        "void" if BILLED.contains(&row.subscription_state.as_str()) => {
+            broken("who stays is charged", format!("void, and the subscription is {}", row.subscription_state));
+        }
         "uncollectible" | "void" | "held" | "skipped" | "in_review" if !has_reason => {
             broken("every period is explained", format!("{state} without a reason"));
         }

@@ -10,6 +10,8 @@ row! {
     pub StandingRow {
         /// The merchant's own reference of the subscription.
         subscription: String,
+        /// Where the subscription stands.
+        subscription_state: String,
         /// The period's number.
         period_index: i64,
         /// The reference at the gateway.
@@ -66,7 +68,8 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn standings(&self) -> Result<Vec<StandingRow>, StoreError> {
         self.read(Statement::new(
-            "SELECT s.reference AS subscription, c.period_index, c.reference, c.state, c.reason, c.amount_minor, c.paid_by, \
+            "SELECT s.reference AS subscription, s.state AS subscription_state, c.period_index, \
+             c.reference, c.state, c.reason, c.amount_minor, c.paid_by, \
              CAST(COUNT(a.id) AS BIGINT) AS attempts, \
              CAST(COALESCE(SUM(CASE WHEN a.next_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS BIGINT) AS live, \
              CAST(COALESCE(SUM(CASE WHEN a.state IN ('sending', 'unknown') THEN 1 ELSE 0 END), 0) AS BIGINT) AS unsettled, \
@@ -77,7 +80,7 @@ impl Store {
              (SELECT d.next_step_at FROM dunning_cases d WHERE d.charge_id = c.id AND d.state = 'open') AS step_at, \
              (SELECT COUNT(*) FROM review_cases r WHERE r.charge_id = c.id AND r.resolved_at IS NULL) AS reviews \
              FROM charges c JOIN subscriptions s ON s.id = c.subscription_id LEFT JOIN attempts a ON a.charge_id = c.id \
-             GROUP BY c.id, s.reference, c.period_index, c.reference, c.state, c.reason, c.amount_minor, c.paid_by \
+             GROUP BY c.id, s.reference, s.state, c.period_index, c.reference, c.state, c.reason, c.amount_minor, c.paid_by \
              ORDER BY s.reference, c.period_index",
         ))
         .await

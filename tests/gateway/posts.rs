@@ -263,7 +263,9 @@ async fn a_502_proves_nothing() {
 #[tokio::test]
 async fn a_status_that_nobody_foresaw_proves_nothing() {
     for status in [402, 406, 408, 410, 412, 418, 423, 451] {
-        assert_unknown(&outcome_of(Answer::error(status, "x")).await, "status", false);
+        let outcome = outcome_of(Answer::error(status, "x")).await;
+        assert_unknown(&outcome, "status", false);
+        assert_eq!(outcome.signal(), Signal::Nothing);
     }
     assert_unknown(&outcome_of(Answer::Whole(204, String::new())).await, "unreadable", false);
 }

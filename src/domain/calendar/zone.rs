@@ -252,6 +252,16 @@ mod tests {
         assert_eq!(zone("asia/hong_kong").to_string(), "Asia/Hong_Kong");
         assert_eq!(zone("asia/hong_kong"), zone("Asia/Hong_Kong"));
         assert_eq!(zone("utc").to_string(), "UTC");
+        assert_eq!(zone("asia/hong_kong").name(), "Asia/Hong_Kong");
+        assert_eq!(format!("{:?}", zone("asia/hong_kong")), "Asia/Hong_Kong");
+    }
+
+    #[test]
+    fn a_zone_is_one_by_its_name() {
+        let zones = ["Asia/Hong_Kong", "asia/hong_kong", "UTC"].map(zone);
+        assert_ne!(zones[0], zones[2]);
+        let distinct = std::collections::HashSet::<Zone>::from(zones);
+        assert_eq!(distinct.len(), 2);
     }
 
     #[test]
