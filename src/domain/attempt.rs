@@ -124,9 +124,10 @@ impl AttemptState {
             (S::Declined | S::Canceled | S::Expired, E::Capture) => Ok(S::Captured),
             (S::Declined | S::Canceled | S::Expired, _) => illegal(),
 
-            (S::Absent | S::Rejected, _) => answer.map_or_else(illegal, Ok),
+            // Books that were set back took back what they did not know to have been sent.
+            (S::Absent | S::Rejected | S::Withdrawn, _) => answer.map_or_else(illegal, Ok),
 
-            (S::Superseded | S::Withdrawn, _) => illegal(),
+            (S::Superseded, _) => illegal(),
         }
     }
 }
@@ -164,7 +165,7 @@ mod tests {
             (S::Expired, E::Expire, S::Expired),
             (S::Expired, E::Capture, S::Captured),
         ];
-        let answered = [S::Created, S::Sending, S::Unknown, S::Pending, S::Absent, S::Rejected];
+        let answered = [S::Created, S::Sending, S::Unknown, S::Pending, S::Absent, S::Rejected, S::Withdrawn];
         for &state in S::ALL {
             for &event in E::ALL {
                 let wanted =

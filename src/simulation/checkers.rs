@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
+use super::faults::Kind;
 use super::gateway::Gateway;
 use super::stage::Stage;
 use super::world::World;
@@ -15,6 +16,9 @@ const MAY_BE_UNBILLED: TimeDelta = TimeDelta::days(4);
 
 /// The states of a subscription in which nobody has given up a period of it.
 const BILLED: [&str; 3] = ["trialing", "active", "past_due"];
+
+/// Lines of a subscription's journal that a breach is told with.
+const LINES_OF_THE_JOURNAL: u32 = 100;
 
 /// After every step: no send broke the gateway's rules. Sends and payments are judged where they happen, on the wire.
 pub(super) fn after_a_step(stage: &Stage, gateway: &Gateway) {
@@ -60,6 +64,30 @@ pub(super) async fn at_the_end(
     }
     if !theirs.unknown_fields.is_empty() {
         stage.broken("every field is known to the gateway", None, format!("{:?}", theirs.unknown_fields));
+    }
+    tell_of_the_broken(stage, gateway, store, &standings).await
+}
+
+/// What both books say of the periods about which a promise was not kept.
+async fn tell_of_the_broken(
+    stage: &Stage,
+    gateway: &Gateway,
+    store: &Store,
+    standings: &[StandingRow],
+) -> Result<(), StoreError> {
+    let subjects: Vec<String> = stage.breaches().into_iter().filter_map(|it| it.subject).collect();
+    for row in standings.iter().filter(|row| subjects.contains(&row.reference)) {
+        let of = format!("{} of {}", row.reference, row.subscription);
+        for payment in gateway.sandbox.payments_of(&row.reference) {
+            let (status, requested_at) = (payment.status.as_str(), payment.requested_at);
+            stage.tell(format_args!("{of}: the gateway has a payment of {requested_at}, {status}"));
+        }
+        let Some(subscription) = store.subscription_shown(&row.subscription).await? else { continue };
+        for line in store.journal_tail(subscription.id, None, LINES_OF_THE_JOURNAL).await? {
+            let words = [line.was, line.now, line.detail].map(Option::unwrap_or_default).join(" | ");
+            let (at, act, period) = (line.at, line.act, line.period_index);
+            stage.tell(format_args!("{of}: the journal of {at}: {act}, period {period:?}: {words}"));
+        }
     }
     Ok(())
 }
@@ -124,10 +152,12 @@ fn check_calendar(stage: &Stage, world: &World, standings: &[StandingRow]) {
 
 /// What the journal tells of rare paths.
 pub(super) async fn count_the_journal(stage: &Stage, store: &Store) -> Result<(), StoreError> {
+    let set_back = stage.counts().contains_key(Kind::Restore.as_str());
     for row in store.transitions().await? {
         let times = u64::try_from(row.times).unwrap_or_default();
         stage.tell(format_args!("{times} times {} {} -> {}", row.act, row.was, row.now));
         let name = match (row.act.as_str(), row.was.as_str(), row.now.as_str()) {
+            ("attempt", "withdrawn", "pending" | "captured") if set_back => "taken back, and sent by lost books",
             ("attempt", "rejected" | "withdrawn", "pending" | "captured") => {
                 let seen = format!("{times} attempts that were {} have a payment", row.was);
                 stage.broken("only proof ends an attempt", None, seen);

@@ -230,3 +230,83 @@ async fn a_period_that_was_not_billed_costs_no_read_unless_a_fence_was_raised() 
         assert_eq!(world.attempts().await, [""; 0], "{on:?}");
     }
 }
+
+#[tokio::test]
+async fn a_look_up_under_way_is_nobody_elses_and_is_recorded_by_a_daemon_that_stops() {
+    for on in BOTH {
+        let world = charged(on, Vec::new()).await;
+        world.clock.advance_to(at("2026-01-21T12:00:00Z"));
+        let mut audit = Audit::new(world.engine.clone());
+        assert_eq!(audit.tick(false).await.unwrap().done, 0, "{on:?}: who stops begins nothing");
+        assert!(!audit.is_busy(), "{on:?}");
+        let tick = audit.tick(true).await.unwrap();
+        assert_eq!((tick.done, tick.wake_at), (1, None), "{on:?}: it leased all there is");
+        assert!(audit.is_busy(), "{on:?}");
+        let mut other = Audit::new(world.engine.clone());
+        assert_eq!(other.tick(true).await.unwrap().done, 0, "{on:?}");
+        audit.landed().await;
+        assert_eq!(audit.tick(false).await.unwrap().done, 1, "{on:?}");
+        assert!(!audit.is_busy(), "{on:?}");
+        assert_eq!(audits(&world).await, ["1 more"], "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn many_look_ups_go_at_the_pace_of_the_rules_and_each_age_once() {
+    let flags = [("audit.reads_per_second", "1")];
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-19T00:00:00Z", &flags).await;
+        for reference in ["ORD-1", "ORD-2"] {
+            world.hand_over(reference, "monthly", "2026-01-20", None).await;
+        }
+        world.run_until("2026-01-20T12:00:00Z").await;
+        // To the microsecond a day after the charges were opened.
+        world.clock.advance_to(at("2026-01-21T02:00:00Z"));
+        let mut audit = Audit::new(world.engine.clone());
+        let tick = audit.tick(true).await.unwrap();
+        assert_eq!((tick.done, tick.wake_at), (1, Some(at("2026-01-21T02:00:01Z"))), "{on:?}");
+        audit.landed().await;
+        let tick = audit.tick(true).await.unwrap();
+        assert_eq!((tick.done, tick.wake_at), (1, Some(at("2026-01-21T02:00:01Z"))), "{on:?}: recorded, and waits");
+        world.clock.advance_to(at("2026-01-21T02:00:01Z"));
+        assert_eq!(audit.tick(true).await.unwrap().done, 1, "{on:?}: the other");
+        audit.landed().await;
+        audit.tick(false).await.unwrap();
+        assert_eq!(audits(&world).await, ["1 more", "1 more"], "{on:?}");
+        world.clock.advance_to(at("2026-01-21T02:00:02Z"));
+        assert_eq!(audit.tick(true).await.unwrap().done, 0, "{on:?}: not twice at one age");
+    }
+}
+
+#[tokio::test]
+async fn a_period_that_was_canceled_in_restored_books_is_paid_where_the_gateway_took_it_before() {
+    let flags = [("installation.high_water_file", "none"), ("protocol.gap", "1h")];
+    for on in BOTH {
+        let world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+        world.engine.take_name(false).await.unwrap();
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        let (mut world, backup) = world.backed_up().await;
+        world.run_until("2026-01-20T03:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
+
+        let mut world = world.restarted(Some(&backup)).await;
+        world.engine.take_name(false).await.unwrap();
+        let broken = Rule::fault("broken", dues::sandbox::Fault::HtmlBody).on(dues::sandbox::On::Get);
+        world.sandbox.set_script(Script::of([broken]));
+        world.run_until("2026-01-20T04:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 due"], "{on:?}: nobody can tell that it was taken before");
+        world.engine.cancel("ORD-1", false, "left", "operator").await.unwrap();
+        assert_eq!(world.attempts().await, ["ORD-1/0/1 withdrawn"], "{on:?}");
+        world.sandbox.set_script(Script::default());
+        world.clock.advance_to(at("2026-01-21T12:00:00Z"));
+        audit(&world).await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
+        assert!(
+            world.reviews().await.contains(&"captured_after_void".to_owned()),
+            "{on:?} {:?}",
+            world.reviews().await
+        );
+        assert!(!world.reviews().await.contains(&"double".to_owned()), "{on:?} {:?}", world.reviews().await);
+        world.assert_books_agree().await;
+    }
+}

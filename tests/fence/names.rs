@@ -1,5 +1,6 @@
 //! A daemon's name belongs to one process.
 
+use dues::engine::Engine;
 use dues::engine::beat::BeatError;
 use dues::store::StoreError;
 
@@ -43,5 +44,42 @@ async fn a_name_is_free_when_its_process_has_ended_or_was_not_seen_for_half_a_mi
         let boot = world.engine.process.split('/').next().unwrap();
         take(&format!("{boot}/1/1")).await;
         world.engine.take_name(false).await.unwrap();
+    }
+}
+
+/// The same engine as another daemon of another machine has it.
+fn another(world: &World, name: &str) -> Engine {
+    Engine { node: name.into(), process: format!("{name}/1/1").into(), ..world.engine.clone() }
+}
+
+#[tokio::test]
+async fn the_first_daemon_of_all_sees_no_gap_and_one_of_a_new_name_sees_it() {
+    let flags = [("installation.high_water_file", "none"), ("protocol.gap", "1h")];
+    for on in BOTH {
+        let world = World::new(on, "2026-01-19T00:00:00Z", &flags).await;
+        let reasons = async || world.store.fences(9).await.unwrap().into_iter().map(|it| it.reason).collect::<Vec<_>>();
+        world.clock.advance(std::time::Duration::from_hours(48));
+        world.engine.take_name(false).await.unwrap();
+        assert_eq!(reasons().await, [""; 0], "{on:?}: the books were made days before they were used");
+        let two = another(&world, "two");
+        two.take_name(false).await.unwrap();
+        assert_eq!(reasons().await, [""; 0], "{on:?}: beside one that is alive");
+        world.clock.advance(std::time::Duration::from_hours(2));
+        another(&world, "three").take_name(false).await.unwrap();
+        assert_eq!(reasons().await, ["gap"], "{on:?}: when nobody was");
+    }
+}
+
+#[tokio::test]
+async fn daemons_that_came_round_lately_are_counted() {
+    for on in BOTH {
+        let world = World::new(on, "2026-01-19T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+        let two = another(&world, "two");
+        for engine in [&world.engine, &two] {
+            engine.take_name(false).await.unwrap();
+        }
+        assert_eq!(world.engine.beat().await.unwrap().living, 2, "{on:?}");
+        world.clock.advance(std::time::Duration::from_secs(90));
+        assert_eq!(two.beat().await.unwrap().living, 1, "{on:?}");
     }
 }

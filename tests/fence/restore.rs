@@ -64,8 +64,11 @@ async fn a_backup_of_three_days_ago_holds_until_it_is_acknowledged_and_charges_n
             if file_restored_too {
                 std::fs::write(outside.path().join("sends"), mark).unwrap();
             }
+            let mark = std::fs::read_to_string(outside.path().join("sends")).unwrap();
             let mut world = world.restarted(Some(&backup)).await;
             world.engine.take_name(false).await.unwrap();
+            let kept = std::fs::read_to_string(outside.path().join("sends")).unwrap();
+            assert_eq!(kept, mark, "{story}: it would tell a second restore as well");
             live_until(&mut world, "2026-01-19T18:00:00Z").await;
             let held = beat(&world).await.held;
             let wanted = if file_restored_too { "stranger" } else { "rewound" };

@@ -125,11 +125,15 @@ fn pend(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) 
     let Some(attempt) = desk.attempt(id) else { return Ok(()) };
     if !attempt.state.is_live() {
         // An older answer arrived after a newer one; but of a payment beside the one that counts it is news.
-        let (state, known) = (attempt.state, attempt.payment_id.as_deref() == Some(&payment.id));
-        if matches!(state, AttemptState::Superseded | AttemptState::Withdrawn) && !known {
+        let known = attempt.payment_id.as_deref() == Some(&payment.id);
+        let counts = counts_for(desk, id);
+        if !counts && !known {
             return double(desk, context, payment);
         }
-        return learn_source(desk, context, id, payment);
+        let another_is_live = desk.charge.attempts.iter().any(|it| it.state.is_live());
+        if !counts || attempt.state != AttemptState::Withdrawn || another_is_live {
+            return learn_source(desk, context, id, payment);
+        }
     }
     let was = desk.attempt(id).map(|attempt| attempt.state);
     desk.move_attempt(id, AttemptEvent::Pend, Some(payment.id.clone()), now)?;
@@ -180,7 +184,7 @@ fn capture(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Paymen
         return pend(desk, context, id, payment);
     }
     keep(desk, id, payment, None);
-    if desk.attempt(id).is_some_and(|it| matches!(it.state, AttemptState::Superseded | AttemptState::Withdrawn)) {
+    if !counts_for(desk, id) {
         return double(desk, context, payment);
     }
     desk.move_attempt(id, AttemptEvent::Capture, Some(payment.id.clone()), now)?;
@@ -215,6 +219,16 @@ fn capture(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Paymen
     close_case(desk, "recovered", now);
     // Money for a period that these books never billed says nothing of what is owed now.
     if was_billed { paid_subscription(desk, context, payment) } else { Ok(()) }
+}
+
+/// Whether a payment of this attempt may be the one that counts. What was taken back before it was sent has none, unless books that were
+/// set back had forgotten that it was sent: then it is the only one there is.
+fn counts_for(desk: &Desk, id: i64) -> bool {
+    match desk.attempt(id).map(|attempt| attempt.state) {
+        Some(AttemptState::Superseded) => false,
+        Some(AttemptState::Withdrawn) => desk.charge.paid_by.is_none(),
+        _ => true,
+    }
 }
 
 /// A first payment's source stands in the answer to its POST alone. Where that answer was lost, the same key is sent again: the
