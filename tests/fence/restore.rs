@@ -176,3 +176,21 @@ async fn a_mark_that_cannot_be_kept_lets_nothing_go_out() {
         assert_whole(&world, 1, &format!("{on:?}")).await;
     }
 }
+
+#[tokio::test]
+async fn the_mark_of_a_daemon_that_was_renamed_tells_of_a_restore_and_of_nothing_else() {
+    for on in BOTH {
+        for (restored, wanted) in [(false, &[][..]), (true, &["rewound"])] {
+            let (mut world, _outside) = daily(on, "2h").await;
+            live_until(&mut world, "2026-01-16T12:00:00Z").await;
+            let (mut world, backup) = world.backed_up().await;
+            live_until(&mut world, "2026-01-16T12:30:00Z").await;
+            world.hand_over("ORD-2", "daily", "2026-01-16", None).await;
+            live_until(&mut world, "2026-01-16T13:00:00Z").await;
+            world.settings.installation.node = "renamed".to_owned();
+            let world = world.restarted(restored.then_some(backup.as_str())).await;
+            world.engine.take_name(false).await.unwrap();
+            assert_eq!(reasons(&world).await, wanted, "{on:?} {restored}");
+        }
+    }
+}
