@@ -159,13 +159,15 @@ async fn a_header_that_is_not_one_is_told_before_any_row_goes_in() {
         (
             "A1,monthly,src_a,2026-02-01,private@example.com\n",
             "line 1: this is no header; the columns are reference, plan, source_id, first_payment_id, customer_reference, \
-             customer_name, customer_email, country, anchor_on, time_zone, next_charge_on, reason",
+             customer_name, customer_email, country, anchor_on, time_zone, next_charge_on, amount_minor, amount, currency, reason \
+             (--map THEIRS=ours tells other names)",
         ),
     ] {
         let error = hand_over(&world, text, Way::CSV).await.unwrap_err();
         let columns = if why.contains("line 1: ") && !why.contains("no header") {
             "; the columns are reference, plan, source_id, first_payment_id, customer_reference, customer_name, customer_email, \
-             country, anchor_on, time_zone, next_charge_on, reason"
+             country, anchor_on, time_zone, next_charge_on, amount_minor, amount, currency, reason (--map THEIRS=ours tells other \
+             names)"
         } else {
             ""
         };
