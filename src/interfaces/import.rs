@@ -40,7 +40,7 @@ use price::Stated;
 use rejects::Rejects;
 
 /// Rows that are entered in one transaction.
-const SET: usize = 500;
+const SET: usize = 1_000;
 
 /// A set whose rows are longer than so many bytes together ends before it is full.
 const SET_BYTES: u64 = 4 * 1024 * 1024;

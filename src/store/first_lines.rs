@@ -40,7 +40,8 @@ impl FirstLines {
             .synchronous(SqliteSynchronous::Off)
             .pragma("cache_size", CACHE);
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
-        let table = "CREATE TABLE first_lines (reference TEXT PRIMARY KEY, line INTEGER NOT NULL) STRICT, WITHOUT ROWID";
+        let table =
+            "CREATE TABLE first_lines (reference TEXT PRIMARY KEY, line INTEGER NOT NULL) STRICT, WITHOUT ROWID";
         connection.execute(table).await.map_err(failed)?;
         Ok(FirstLines { connection })
     }
@@ -50,13 +51,22 @@ impl FirstLines {
     /// # Errors
     /// [`StoreError::Database`] where there is no room in the temporary file any more.
     pub async fn note(&mut self, lines: &[(String, u64)]) -> Result<BTreeMap<String, u64>, StoreError> {
-        let set = Json::from_iter(lines.iter().map(|(reference, line)| Json::from_iter([Json::from(reference.as_str()), Json::from(*line)])));
-        // The update changes nothing; without one the row that is there would not be returned.
+        let cells =
+            |(reference, line): &(String, u64)| Json::from_iter([Json::from(reference.as_str()), Json::from(*line)]);
+        let set = Json::from_iter(lines.iter().map(cells)).to_string();
+        // Hardly any reference stands in a file twice, so those that do are asked for, and not every one.
+        let text = "SELECT f.reference, f.line FROM json_each($1) v JOIN first_lines f ON f.reference = v.value ->> 0";
+        let before: Vec<LineRow> =
+            sqlx::query_as(text).bind(set.as_str()).fetch_all(&mut self.connection).await.map_err(failed)?;
         let text = "INSERT INTO first_lines (reference, line) SELECT value ->> 0, value ->> 1 FROM json_each($1) \
-                    WHERE true ON CONFLICT (reference) DO UPDATE SET line = first_lines.line RETURNING reference, line";
-        let rows: Vec<LineRow> =
-            sqlx::query_as(text).bind(set.to_string()).fetch_all(&mut self.connection).await.map_err(failed)?;
-        Ok(rows.into_iter().map(|row| (row.reference, row.line.unsigned_abs())).collect())
+                    WHERE true ON CONFLICT (reference) DO NOTHING";
+        sqlx::query(text).bind(set).execute(&mut self.connection).await.map_err(failed)?;
+        let mut first: BTreeMap<String, u64> =
+            before.into_iter().map(|row| (row.reference, row.line.unsigned_abs())).collect();
+        for (reference, line) in lines {
+            first.entry(reference.clone()).or_insert(*line);
+        }
+        Ok(first)
     }
 }
 

@@ -82,7 +82,9 @@ async fn a_short_row_is_marked_wherever_the_old_reason_stands() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("1.csv");
     let world = World::new(On::Sqlite, NOW, &[]).await;
-    for header in ["reference,plan,source_id,anchor_on,reason,next_charge_on", "reference,plan,source_id,anchor_on,reason"] {
+    for header in
+        ["reference,plan,source_id,anchor_on,reason,next_charge_on", "reference,plan,source_id,anchor_on,reason"]
+    {
         let way = Way { rejects: Place::At(path.clone()), ..Way::CSV };
         let file = format!("{header}\nA1,monthly,src_a,2025-01-15\n");
         assert_eq!(counts(&hand_over(&world, file, way).await.unwrap()), [1, 0, 0, 1], "{header}");
@@ -121,7 +123,10 @@ async fn the_template_is_a_file_that_goes_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_maps_columns() {
     let shop = Shop::new(On::Sqlite, NO_GATEWAY).await;
-    shop.write("a.csv", csv(&[good("A1"), good("A2").replace("monthly", "yearly")]).replace("reference,plan", "Order=No,Tariff"));
+    shop.write(
+        "a.csv",
+        csv(&[good("A1"), good("A2").replace("monthly", "yearly")]).replace("reference,plan", "Order=No,Tariff"),
+    );
     let map = ["--map", "Order=No=reference", "--map", "Tariff=plan"];
     let said = shop.import(&[&["a.csv"], &map[..]].concat());
     assert_eq!((said.code, said.err.as_str()), (3, "line 3: plan is none of: monthly\n"), "{said:?}");

@@ -25,13 +25,18 @@ async fn a_row_that_states_another_price_than_its_plan_is_refused() {
         ("12801,,", format!("amount_minor {price}")),
         (",12800,", format!("amount {price}")),
         (",128.000,", "amount has more than the 2 decimals of HKD".to_owned()),
-        (",0.00,eur", "currency is no ISO 4217 code in capitals, such as HKD; amount is 0, and nothing can be charged".to_owned()),
+        (
+            ",0.00,eur",
+            "currency is no ISO 4217 code in capitals, such as HKD; amount is 0, and nothing can be charged".to_owned(),
+        ),
     ];
     for on in BOTH {
         let world = World::new(on, "2026-01-20T00:00:00Z", &[("plans.monthly.amount_minor", "12800")]).await;
-        let rows = table.iter().zip(2..).map(|((cells, _), line)| format!("A{line},monthly,src_a,2026-02-01,{cells}\n"));
+        let rows =
+            table.iter().zip(2..).map(|((cells, _), line)| format!("A{line},monthly,src_a,2026-02-01,{cells}\n"));
         let file = format!("{columns}\n{}", rows.collect::<String>());
-        let wanted = (2..).zip(&table).filter(|(_, (_, why))| !why.is_empty()).map(|(line, (_, why))| format!("{line}: {why}"));
+        let wanted =
+            (2..).zip(&table).filter(|(_, (_, why))| !why.is_empty()).map(|(line, (_, why))| format!("{line}: {why}"));
         let wanted: Vec<String> = wanted.collect();
         for dry_run in [true, false] {
             let summary = hand_over(&world, &file, Way { dry_run, ..Way::CSV }).await.unwrap();

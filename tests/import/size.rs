@@ -53,7 +53,11 @@ async fn a_long_file_takes_no_more_memory_than_a_short_one() {
         let begun_at = clock.now();
         let peak_mib = peak_mib(&mut shop.command(&["subscriptions.csv"])).await;
         let millis = u64::try_from((clock.now() - begun_at).num_milliseconds()).unwrap().max(1);
-        println!("{on:?}: {rows} rows in {} s, {} rows/s, peak memory {peak_mib} MiB", millis / 1000, rows * 1000 / millis);
+        println!(
+            "{on:?}: {rows} rows in {} s, {} rows/s, peak memory {peak_mib} MiB",
+            millis / 1000,
+            rows * 1000 / millis
+        );
         assert_eq!(shop.subscriptions().await, i64::try_from(rows).unwrap(), "{on:?}");
         assert!(peak_mib <= MOST_MIB, "{on:?}: {peak_mib} MiB");
         // A dry run over what is there remembers every reference as well.

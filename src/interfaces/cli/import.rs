@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::bail;
+use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::SecretString;
 
@@ -23,6 +24,9 @@ use crate::gateway::payments::Client;
 use crate::interfaces::import::{
     Books, Desk, Evidence, Format, Import, Mapping, Place, Progress, Renamed, Source, Summary, template,
 };
+
+/// From so long on an import tells how fast it was.
+const LONG: TimeDelta = TimeDelta::seconds(10);
 
 /// Arguments of `dues import`.
 #[derive(Debug, clap::Args)]
@@ -114,12 +118,13 @@ impl Args {
             }
             Books::Enter { engine: Box::new(engine), acknowledged: self.accept }
         };
+        let began_at = Clock::system().now();
         let bar = bar(file, ground.json);
         let import = Import::new(books, evidence, place, format);
         let summary = import.run(source, |progress| advance(&bar, progress)).await;
         bar.finish_and_clear();
         let summary = summary?;
-        tell(&summary, ground.json)?;
+        tell(&summary, Clock::system().now() - began_at, ground.json)?;
         Ok(ExitCode::from(if summary.rejected == 0 { exit::OK } else { exit::PARTLY }))
     }
 
@@ -143,7 +148,7 @@ fn half(per_second: Option<NonZeroU32>) -> TokenBucket {
     TokenBucket::new(per_second.map(|rate| NonZeroU32::new(rate.get() / 2).unwrap_or(NonZeroU32::MIN)))
 }
 
-fn tell(summary: &Summary, json: bool) -> anyhow::Result<()> {
+fn tell(summary: &Summary, took: TimeDelta, json: bool) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(&summary.json())?);
         return Ok(());
@@ -151,10 +156,16 @@ fn tell(summary: &Summary, json: bool) -> anyhow::Result<()> {
     for line in summary.rejected_lines() {
         eprintln!("{line}");
     }
-    for line in summary.sentences() {
+    for line in summary.sentences().into_iter().chain(pace(summary.read, took)) {
         println!("{line}");
     }
     Ok(())
+}
+
+/// How fast it went, where it was so long that somebody wants to know.
+fn pace(rows: u64, took: TimeDelta) -> Option<String> {
+    let seconds = u64::try_from(took.num_seconds()).ok().filter(|_| took >= LONG)?;
+    Some(format!("It took {seconds} s, {} rows a second.", rows.checked_div(seconds)?))
 }
 
 /// The time that is left goes by the bytes, since nobody has counted the rows.
@@ -173,4 +184,17 @@ fn advance(bar: &ProgressBar, progress: Progress) {
     let a_second = u128::from(progress.rows) * 1_000 / millis;
     bar.set_message(format!("{} rows, {a_second} rows/s", progress.rows));
     bar.set_position(progress.bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_import_tells_its_pace() {
+        let told = |seconds| pace(1_000_000, TimeDelta::seconds(seconds));
+        assert_eq!(told(160).as_deref(), Some("It took 160 s, 6250 rows a second."));
+        // A clock that was set back meanwhile tells nothing.
+        assert_eq!([told(9), told(-20)], [None, None]);
+    }
 }

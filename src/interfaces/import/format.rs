@@ -153,9 +153,8 @@ fn columns_of(names: &[String], mapping: &Mapping, text: &str) -> Result<Vec<Hea
         // Very likely the first row, which may name a person.
         return Err(format!("this is no header; {}", columns::all()));
     }
-    let unknown = |(place, name): (usize, &&str)| {
-        mapping.column(name).is_none().then(|| columns::unknown(name, place + 1))
-    };
+    let unknown =
+        |(place, name): (usize, &&str)| mapping.column(name).is_none().then(|| columns::unknown(name, place + 1));
     let mut faults: Vec<String> = names.iter().enumerate().filter_map(unknown).collect();
     faults.extend(mapping.faults(names.iter().copied()));
     let present: Vec<&str> = found.iter().map(|heading| heading.column).collect();
@@ -178,7 +177,8 @@ fn csv_row(headings: &[Heading], text: String) -> (Record, Result<Cells, String>
             row.put(column, cell);
         } else if cell.contains(LOST) {
             // The mark of a short row, which must not fit by chance.
-            let why = format!("{name} holds U+FFFD, which stands for what was lost: write what belongs there, or nothing");
+            let why =
+                format!("{name} holds U+FFFD, which stands for what was lost: write what belongs there, or nothing");
             return (Record::Cells(cells), Err(why));
         }
     }

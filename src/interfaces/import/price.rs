@@ -62,7 +62,8 @@ impl Stated {
             if minor.len() > exponent {
                 return Err(format!("amount has more than the {exponent} decimals of {}", price.currency));
             }
-            let amount_minor = chargeable(&format!("{major}{minor:0<exponent$}")).map_err(|why| format!("amount {why}"))?;
+            let amount_minor =
+                chargeable(&format!("{major}{minor:0<exponent$}")).map_err(|why| format!("amount {why}"))?;
             if amount_minor != price.amount_minor {
                 return other("amount");
             }
@@ -114,7 +115,11 @@ mod tests {
             ("1280", yen, ""),
             ("1280.0", yen, "amount has more than the 0 decimals of JPY"),
             ("9999999.99", price(999_999_999, "HKD"), ""),
-            ("10000000", price(12_800, "HKD"), "amount has more than 9 digits in minor units, the most that can be charged"),
+            (
+                "10000000",
+                price(12_800, "HKD"),
+                "amount has more than 9 digits in minor units, the most that can be charged",
+            ),
             ("0.00", price(12_800, "HKD"), "amount is 0, and nothing can be charged"),
             ("128.01", price(12_800, "HKD"), "amount is not the price of the plan, which is 128.00 HKD"),
         ] {

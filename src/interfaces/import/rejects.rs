@@ -138,7 +138,8 @@ fn with_reason(headings: &[Heading], record: Record, reason: String) -> Vec<Stri
     let given = cells.len();
     if given < headings.len() {
         cells.resize(headings.len(), String::new());
-        let marked = (given..headings.len()).find(|place| Some(*place) != old_reason).unwrap_or(given.saturating_sub(1));
+        let marked =
+            (given..headings.len()).find(|place| Some(*place) != old_reason).unwrap_or(given.saturating_sub(1));
         cells[marked].push(LOST);
     }
     let fitted = cells.len() == headings.len();
