@@ -109,6 +109,7 @@ pub enum BooksError {
 pub struct Source<R> {
     path: PathBuf,
     format: Format,
+    mapped: bool,
     layout: Layout,
     lines: Lines<R>,
 }
@@ -132,9 +133,10 @@ impl<R: BufRead> Source<R> {
     /// [`ImportError::Unreadable`].
     pub fn new(path: &Path, format: Format, mapping: Mapping, reader: R) -> Result<Self, ImportError> {
         let mut lines = Lines::new(reader);
+        let mapped = !mapping.is_empty();
         let layout = Layout::read(format, mapping, &mut lines)
             .map_err(|source| ImportError::Unreadable { path: path.to_owned(), source })?;
-        Ok(Source { path: path.to_owned(), format, layout, lines })
+        Ok(Source { path: path.to_owned(), format, mapped, layout, lines })
     }
 }
 
@@ -197,6 +199,7 @@ impl Import {
         progress: impl Fn(Progress),
     ) -> Result<Summary, ImportError> {
         let failed = |entered, source: BooksError| ImportError::Books { entered, source };
+        self.summary.mapped = source.mapped;
         let mut first_lines = FirstLines::in_temporary_file().await.map_err(|error| failed(0, error.into()))?;
         loop {
             let rows = self.read_rows(&mut source)?;

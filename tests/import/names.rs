@@ -130,6 +130,7 @@ async fn the_program_maps_columns() {
     let map = ["--map", "Order=No=reference", "--map", "Tariff=plan"];
     let said = shop.import(&[&["a.csv"], &map[..]].concat());
     assert_eq!((said.code, said.err.as_str()), (3, "line 3: plan is none of: monthly\n"), "{said:?}");
+    assert!(said.out.ends_with(": mend them there and import that file with the same --map.\n"), "{said:?}");
     shop.write("a.rejects.csv", shop.read("a.rejects.csv").replace("yearly", "monthly"));
     let said = shop.import(&[&["a.rejects.csv", "--json"], &map[..]].concat());
     assert_eq!((said.code, json_counts(&said.out)), (0, [1, 1, 0, 0]), "{said:?}");

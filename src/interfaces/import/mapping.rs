@@ -57,6 +57,11 @@ impl Mapping {
         Ok(Mapping(mapping))
     }
 
+    /// Whether every column has our name.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Our column of that name in the file.
     pub fn column(&self, name: &str) -> Option<&'static str> {
         self.0.get(name).copied().or_else(|| columns::known(name))

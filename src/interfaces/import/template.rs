@@ -1,6 +1,6 @@
 //! A file to begin with: every column, and one row that shows what stands in them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::columns::{COLUMNS, REASON};
 use super::format::Format;
@@ -31,9 +31,10 @@ pub fn template(format: Format) -> String {
             format!("{}\n{}\n", header.join(","), row.join(","))
         }
         Format::Jsonl => {
-            let fields: Map<String, Value> =
-                columns.map(|column| (column.to_owned(), Value::from(example(column)))).collect();
-            format!("{}\n", Value::Object(fields))
+            // In the order of the columns, which an object of the JSON library would not keep.
+            let fields: Vec<String> =
+                columns.map(|column| format!("{}: {}", Value::from(column), Value::from(example(column)))).collect();
+            format!("{{{}}}\n", fields.join(", "))
         }
     }
 }
