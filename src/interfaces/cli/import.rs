@@ -174,7 +174,7 @@ fn bar(file: &Path, json: bool) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bytes = std::fs::metadata(file).map(|it| it.len()).unwrap_or_default();
-    let style = ProgressStyle::with_template("{bar:25} {msg}, {bytes} of {total_bytes}, {eta} left")
+    let style = ProgressStyle::with_template("{bar:15} {msg}, {bytes} of {total_bytes}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(bytes).with_style(style).with_message("0 rows")
 }
