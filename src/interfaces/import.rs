@@ -401,7 +401,12 @@ impl<R> Source<R> {
 
 /// Turns rows into hand-overs, of every reference the first in the file.
 async fn check(rows: Vec<Unchecked>, first_lines: &mut FirstLines) -> Result<Set, StoreError> {
-    let noted = |row: &'_ Unchecked| Some((row.cells.as_ref().ok()?.get("reference")?.to_owned(), row.line));
+    // SQLite's JSON would end a text at a zero, and no reference with one is good.
+    let whole = |reference: &&str| !reference.contains('\0');
+    let noted = |row: &Unchecked| {
+        let reference = row.cells.as_ref().ok()?.get("reference").filter(whole)?;
+        Some((reference.to_owned(), row.line))
+    };
     let references: Vec<(String, u64)> = rows.iter().filter_map(noted).collect();
     let first_lines = first_lines.note(&references).await?;
     let mut set = Set::default();
