@@ -10,6 +10,7 @@ pub mod dunning_cases;
 pub mod fences;
 pub mod figures;
 pub mod finance;
+pub mod first_lines;
 pub mod first_payments;
 pub mod installation;
 pub mod journal;

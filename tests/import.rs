@@ -8,7 +8,13 @@ mod support;
 mod evidence;
 #[path = "import/files.rs"]
 mod files;
+#[path = "import/names.rs"]
+mod names;
+#[path = "import/price.rs"]
+mod price;
 #[path = "import/program.rs"]
 mod program;
 #[path = "import/shop.rs"]
 mod shop;
+#[path = "import/size.rs"]
+mod size;

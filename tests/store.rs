@@ -11,6 +11,8 @@ mod bring_up;
 mod endings;
 #[path = "store/figures.rs"]
 mod figures;
+#[path = "store/first_lines.rs"]
+mod first_lines;
 #[path = "store/guards.rs"]
 mod guards;
 #[path = "store/leases.rs"]

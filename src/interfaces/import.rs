@@ -1,18 +1,19 @@
 //! The door of handed-over subscriptions: reads a file row by row, turns rows into hand-overs, and enters them in sets. However long the
-//! file is, one set is in memory, and of every row before it a hash of its reference.
+//! file is, one set is in memory; the references of the rows before it are in a temporary file.
 
 mod columns;
 mod evidence;
 mod format;
 mod lines;
+mod mapping;
+mod price;
 mod rejects;
 mod row;
 mod summary;
+mod template;
 
-use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::hash::BuildHasher;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -21,20 +22,28 @@ use chrono::{Days, NaiveDate};
 use crate::clock::Clock;
 use crate::engine::hand_over::{Acceptable, HandOver, HandedOver, Refusal, Rehearsal};
 use crate::engine::{Engine, EngineError};
+use crate::store::first_lines::FirstLines;
 use crate::store::{Store, StoreError};
 
 pub use columns::COLUMNS;
 pub use evidence::{Desk, Evidence};
 pub use format::{Format, Unreadable};
+pub use mapping::{Mapping, Renamed};
 pub use rejects::Place;
 pub use summary::{Rejected, Summary};
+pub use template::template;
 
+use columns::Cells;
 use format::{Layout, Record};
 use lines::Lines;
+use price::Stated;
 use rejects::Rejects;
 
 /// Rows that are entered in one transaction.
-const SET: usize = 500;
+const SET: usize = 1_000;
+
+/// A set whose rows are longer than so many bytes together ends before it is full.
+const SET_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A start of a period is looked for so far from a day that is none: half a year, the furthest that one can be in a yearly plan.
 const FURTHEST_START_DAYS: u64 = 183;
@@ -100,6 +109,7 @@ pub enum BooksError {
 pub struct Source<R> {
     path: PathBuf,
     format: Format,
+    mapped: bool,
     layout: Layout,
     lines: Lines<R>,
 }
@@ -109,23 +119,24 @@ impl Source<BufReader<File>> {
     ///
     /// # Errors
     /// [`ImportError::Unreadable`].
-    pub fn open(path: &Path, format: Format) -> Result<Self, ImportError> {
+    pub fn open(path: &Path, format: Format, mapping: Mapping) -> Result<Self, ImportError> {
         let file = File::open(path)
             .map_err(|error| ImportError::Unreadable { path: path.to_owned(), source: Unreadable::Io(error) })?;
-        Source::new(path, format, BufReader::new(file))
+        Source::new(path, format, mapping, BufReader::new(file))
     }
 }
 
 impl<R: BufRead> Source<R> {
-    /// Reads the header from `reader`; `path` is what messages call it.
+    /// Reads the header from `reader`, whose columns are called as `mapping` says; `path` is what messages call it.
     ///
     /// # Errors
     /// [`ImportError::Unreadable`].
-    pub fn new(path: &Path, format: Format, reader: R) -> Result<Self, ImportError> {
+    pub fn new(path: &Path, format: Format, mapping: Mapping, reader: R) -> Result<Self, ImportError> {
         let mut lines = Lines::new(reader);
-        let layout = Layout::read(format, &mut lines)
+        let mapped = !mapping.is_empty();
+        let layout = Layout::read(format, mapping, &mut lines)
             .map_err(|source| ImportError::Unreadable { path: path.to_owned(), source })?;
-        Ok(Source { path: path.to_owned(), format, layout, lines })
+        Ok(Source { path: path.to_owned(), format, mapped, layout, lines })
     }
 }
 
@@ -135,6 +146,24 @@ struct Row {
     line: u64,
     record: Record,
     hand_over: HandOver,
+    stated: Stated,
+}
+
+/// A row as it was read.
+#[derive(Debug)]
+struct Unchecked {
+    line: u64,
+    record: Record,
+    cells: Result<Cells, String>,
+}
+
+/// How far an import has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows that are done with.
+    pub rows: u64,
+    /// Bytes of the file that are.
+    pub bytes: u64,
 }
 
 /// The rows of one set by what is to become of them.
@@ -151,46 +180,40 @@ pub struct Import {
     evidence: Evidence,
     rejects: Rejects,
     summary: Summary,
-    /// The first line of each reference, by the reference's hash: a file of a million rows takes some ten megabytes.
-    first_lines: HashMap<u64, u64>,
-    hasher: RandomState,
 }
 
 impl Import {
     /// An import into `books`, with rejected rows in `place`.
     pub fn new(books: Books, evidence: Evidence, place: Place, format: Format) -> Self {
         let summary = Summary::new(matches!(books, Books::Rehearse { .. }));
-        Import {
-            books,
-            evidence,
-            rejects: Rejects::new(place, format),
-            summary,
-            first_lines: HashMap::new(),
-            hasher: RandomState::new(),
-        }
+        Import { books, evidence, rejects: Rejects::new(place, format), summary }
     }
 
-    /// Imports the whole file. `progress` is told how many bytes have been done with.
+    /// Imports the whole file. `progress` is told after every set how far it is.
     ///
     /// # Errors
     /// [`ImportError`]; what was entered until then stays, and the same file may be imported again.
     pub async fn run<R: BufRead>(
         mut self,
         mut source: Source<R>,
-        progress: impl Fn(u64),
+        progress: impl Fn(Progress),
     ) -> Result<Summary, ImportError> {
+        let failed = |entered, source: BooksError| ImportError::Books { entered, source };
+        self.summary.mapped = source.mapped;
+        let mut first_lines = FirstLines::in_temporary_file().await.map_err(|error| failed(0, error.into()))?;
         loop {
-            let set = self.read_set(&mut source)?;
-            if set.rows.is_empty() && set.rejected.is_empty() {
+            let rows = self.read_rows(&mut source)?;
+            if rows.is_empty() {
                 break;
             }
             let entered = self.summary.entered;
-            let rejected = self.enter(set).await.map_err(|source| ImportError::Books { entered, source })?;
+            let set = check(rows, &mut first_lines).await.map_err(|error| failed(entered, error.into()))?;
+            let rejected = self.enter(set).await.map_err(|source| failed(entered, source))?;
             for (line, (record, reason)) in rejected {
                 self.rejects.add(&source.layout, line, record, &reason).map_err(ImportError::Rejects)?;
                 self.summary.reject(line, reason);
             }
-            progress(source.lines.read_bytes());
+            progress(Progress { rows: self.summary.read, bytes: source.lines.read_bytes() });
         }
         if self.summary.read == 0 {
             return Err(ImportError::Unreadable { path: source.path, source: Unreadable::Empty });
@@ -199,36 +222,22 @@ impl Import {
         Ok(self.summary)
     }
 
-    fn read_set<R: BufRead>(&mut self, source: &mut Source<R>) -> Result<Set, ImportError> {
-        let mut set = Set::default();
-        while set.rows.len() + set.rejected.len() < SET {
+    /// The rows of the next set; none at the end of the file.
+    fn read_rows<R: BufRead>(&mut self, source: &mut Source<R>) -> Result<Vec<Unchecked>, ImportError> {
+        let mut rows = Vec::new();
+        let begun_at = source.lines.read_bytes();
+        while rows.len() < SET && source.lines.read_bytes() - begun_at < SET_BYTES {
             let line = source
                 .lines
                 .next_line()
                 .map_err(|error| ImportError::Unreadable { path: source.path.clone(), source: error.into() })?;
             let Some(line) = line else { break };
-            let Some((record, cells)) = source.layout.row(line.text) else { continue };
-            self.summary.read += 1;
-            let read = cells.and_then(|cells| {
-                let first = cells.get("reference").and_then(|reference| self.first_line(reference, line.number));
-                match (row::hand_over(&cells), first) {
-                    (read, None) => read,
-                    (Ok(_), Some(first)) => Err(format!("reference stands on line {first} already")),
-                    (Err(why), Some(first)) => Err(format!("reference stands on line {first} already; {why}")),
-                }
-            });
-            match read {
-                Ok(hand_over) => set.rows.push(Row { line: line.number, record, hand_over }),
-                Err(why) => drop(set.rejected.insert(line.number, (record, why))),
+            if let Some((record, cells)) = source.layout.row(line.text) {
+                rows.push(Unchecked { line: line.number, record, cells });
             }
         }
-        Ok(set)
-    }
-
-    /// The line on which the reference stood first, if that is another.
-    fn first_line(&mut self, reference: &str, line: u64) -> Option<u64> {
-        let first = *self.first_lines.entry(self.hasher.hash_one(reference)).or_insert(line);
-        (first != line).then_some(first)
+        self.summary.read += length(&rows);
+        Ok(rows)
     }
 
     /// Enters what is good in a set; the rejected rows, by line.
@@ -243,7 +252,7 @@ impl Import {
         let mut acceptable = Vec::new();
         let mut to_look_up = Vec::new();
         for row in fresh {
-            match self.acceptable(row.hand_over.clone()) {
+            match self.acceptable(row.hand_over.clone(), &row.stated) {
                 Err(why) => drop(rejected.insert(row.line, (row.record, why))),
                 Ok(accepted) => {
                     to_look_up.extend(row.hand_over.first_payment_id.clone());
@@ -330,8 +339,9 @@ impl Import {
         }
     }
 
-    fn acceptable(&self, hand_over: HandOver) -> Result<Acceptable, String> {
-        self.checked(hand_over.clone()).map_err(|refusal| match refusal {
+    /// Checks a row against plans and calendar, and the price that it states against the plan's.
+    fn acceptable(&self, hand_over: HandOver, stated: &Stated) -> Result<Acceptable, String> {
+        let accepted = self.checked(hand_over.clone()).map_err(|refusal| match refusal {
             Refusal::NotAPeriod { on, anchor_on } => {
                 let nearest = self.nearest_start(&hand_over, on, anchor_on);
                 let nearest = nearest.map(|day| format!("; the nearest is {day}")).unwrap_or_default();
@@ -346,7 +356,9 @@ impl Import {
                 format!("plan is none of: {}", names.join(", "))
             }
             other => other.to_string(),
-        })
+        })?;
+        stated.agrees(accepted.falls_due().price)?;
+        Ok(accepted)
     }
 
     fn checked(&self, hand_over: HandOver) -> Result<Acceptable, Refusal> {
@@ -387,6 +399,34 @@ impl<R> Source<R> {
     }
 }
 
-fn length(rows: &[Row]) -> u64 {
+/// Turns rows into hand-overs, of every reference the first in the file.
+async fn check(rows: Vec<Unchecked>, first_lines: &mut FirstLines) -> Result<Set, StoreError> {
+    // SQLite's JSON would end a text at a zero, and no reference with one is good.
+    let whole = |reference: &&str| !reference.contains('\0');
+    let noted = |row: &Unchecked| {
+        let reference = row.cells.as_ref().ok()?.get("reference").filter(whole)?;
+        Some((reference.to_owned(), row.line))
+    };
+    let references: Vec<(String, u64)> = rows.iter().filter_map(noted).collect();
+    let first_lines = first_lines.note(&references).await?;
+    let mut set = Set::default();
+    for Unchecked { line, record, cells } in rows {
+        let read = cells.and_then(|cells| {
+            let first = cells.get("reference").and_then(|reference| first_lines.get(reference));
+            match (row::hand_over(&cells), first.filter(|first| **first != line)) {
+                (read, None) => read,
+                (Ok(_), Some(first)) => Err(format!("reference stands on line {first} already")),
+                (Err(why), Some(first)) => Err(format!("reference stands on line {first} already; {why}")),
+            }
+        });
+        match read {
+            Ok((hand_over, stated)) => set.rows.push(Row { line, record, hand_over, stated }),
+            Err(why) => drop(set.rejected.insert(line, (record, why))),
+        }
+    }
+    Ok(set)
+}
+
+fn length<T>(rows: &[T]) -> u64 {
     u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }

@@ -79,6 +79,8 @@ async fn every_bad_value_is_refused_with_its_reason_and_shows_no_cell() {
         ("R31,\"monthly,src_a,,,,,,2026-02-01,,", "a quote is opened and not closed on the same line"),
         ("R32,monthly,src_a,,,,,,2026-02-01\rR33,,", "the line holds a carriage return"),
         ("R33,,card,,,,private,,,,", "plan is missing; source_id is not src_ and letters or digits; customer_email is no e-mail address; anchor_on is missing"),
+        ("A\u{0}b,monthly,src_a,,,,,,2026-02-01,,", "reference holds a control character"),
+        ("A,,src_a,,,,,,2026-02-01,,", "plan is missing"),
         ("R34,monthly,src_a,,,a\u{fffd}b,,,2026-02-01,,", "customer_name holds U+FFFD, which stands for what was lost: write what belongs there, or nothing"),
     ]
     .map(|(row, reason)| (row.replace("LONGER", &longer).replace("LONG", &long), reason))
@@ -159,13 +161,15 @@ async fn a_header_that_is_not_one_is_told_before_any_row_goes_in() {
         (
             "A1,monthly,src_a,2026-02-01,private@example.com\n",
             "line 1: this is no header; the columns are reference, plan, source_id, first_payment_id, customer_reference, \
-             customer_name, customer_email, country, anchor_on, time_zone, next_charge_on, reason",
+             customer_name, customer_email, country, anchor_on, time_zone, next_charge_on, amount_minor, amount, currency, reason \
+             (--map THEIRS=ours tells other names)",
         ),
     ] {
         let error = hand_over(&world, text, Way::CSV).await.unwrap_err();
         let columns = if why.contains("line 1: ") && !why.contains("no header") {
             "; the columns are reference, plan, source_id, first_payment_id, customer_reference, customer_name, customer_email, \
-             country, anchor_on, time_zone, next_charge_on, reason"
+             country, anchor_on, time_zone, next_charge_on, amount_minor, amount, currency, reason (--map THEIRS=ours tells other \
+             names)"
         } else {
             ""
         };

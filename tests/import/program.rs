@@ -94,7 +94,8 @@ async fn what_cannot_be_read_ends_with_its_reason() {
             &["a.csv"],
             "dues: a.csv cannot be imported: line 1: refrence is no column; did you mean reference?; reference is missing; \
              the columns are reference, plan, source_id, first_payment_id, customer_reference, customer_name, customer_email, \
-             country, anchor_on, time_zone, next_charge_on, reason\n",
+             country, anchor_on, time_zone, next_charge_on, amount_minor, amount, currency, reason (--map THEIRS=ours tells other \
+             names)\n",
         ),
         (
             &["bad.csv", "--rejects", "bad.csv"],

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dues::clock::Clock;
 use dues::engine::hand_over::Rehearsal;
 use dues::gateway::budget::TokenBucket;
-use dues::interfaces::import::{Books, Desk, Evidence, Format, Import, ImportError, Place, Source, Summary};
+use dues::interfaces::import::{Books, Desk, Evidence, Format, Import, ImportError, Mapping, Place, Source, Summary};
 use dues::row;
 use dues::store::db::Statement;
 use dues::store::{DatabaseUrl, Store};
@@ -115,10 +115,11 @@ pub struct Way {
     pub dry_run: bool,
     pub look_up: bool,
     pub rejects: Place,
+    pub map: &'static [&'static str],
 }
 
 impl Way {
-    pub const CSV: Way = Way { format: Format::Csv, dry_run: false, look_up: false, rejects: Place::Nowhere };
+    pub const CSV: Way = Way { format: Format::Csv, dry_run: false, look_up: false, rejects: Place::Nowhere, map: &[] };
     pub const JSONL: Way = Way { format: Format::Jsonl, ..Way::CSV };
 }
 
@@ -135,7 +136,8 @@ pub async fn hand_over(world: &World, text: impl AsRef<[u8]>, way: Way) -> Resul
     } else {
         Evidence::Nowhere("the test says so")
     };
-    let source = Source::new(Path::new("a file"), way.format, Cursor::new(text.as_ref().to_vec()))?;
+    let mapping = Mapping::new(way.map.iter().map(|it| it.parse().unwrap())).unwrap();
+    let source = Source::new(Path::new("a file"), way.format, mapping, Cursor::new(text.as_ref().to_vec()))?;
     Import::new(books, evidence, way.rejects, way.format).run(source, |_| {}).await
 }
 

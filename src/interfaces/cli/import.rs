@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::bail;
+use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::SecretString;
 
-use super::{Ground, books_to_enter, exit};
+use super::{Ground, WrongUsage, books_to_enter, exit};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::secret::{SecretError, secret_key};
@@ -20,23 +21,39 @@ use crate::engine::open;
 use crate::gateway::budget::TokenBucket;
 use crate::gateway::http::Http;
 use crate::gateway::payments::Client;
-use crate::interfaces::import::{Books, Desk, Evidence, Format, Import, Place, Source, Summary};
+use crate::interfaces::import::{
+    Books, Desk, Evidence, Format, Import, Mapping, Place, Progress, Renamed, Source, Summary, template,
+};
+
+/// From so long on an import tells how fast it was.
+const LONG: TimeDelta = TimeDelta::seconds(10);
 
 /// Arguments of `dues import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Columns: reference, plan, source_id, anchor_on (YYYY-MM-DD) are required; first_payment_id, \
-    customer_reference, customer_name, customer_email, country, time_zone, next_charge_on are not.\n\n\
+    customer_reference, customer_name, customer_email, country, time_zone, next_charge_on are not, nor are amount_minor, \
+    amount and currency, which must agree with the plan's price where they are given.\n\n\
     Without next_charge_on the period that runs now is charged at once.\n\n\
-    Examples:\n  dues import subscriptions.csv --dry-run      what would happen; writes nothing\n  \
+    Examples:\n  dues import --template > subscriptions.csv   a file to begin with: every column and one row\n  \
+    dues import subscriptions.csv --dry-run      what would happen; writes nothing\n  \
     dues import subscriptions.csv                enters what is good and is not there yet\n  \
     dues import subscriptions.rejects.csv        the rejected rows, once they are mended\n  \
-    dues import export.txt --format jsonl        a JSON object on each line")]
+    dues import export.txt --format jsonl        a JSON object on each line\n  \
+    dues import shop.csv --map \"Order No=reference\" --map Tariff=plan --map Colour=-\n                                               \
+    columns called otherwise, and one to be passed over")]
 pub struct Args {
     /// CSV with a header, or JSON Lines
-    file: PathBuf,
+    #[arg(required_unless_present = "template")]
+    file: Option<PathBuf>,
+    /// Prints a file to begin with, every column and one row, and ends
+    #[arg(long, conflicts_with_all = ["file", "map", "dry_run", "rejects", "accept", "no_evidence"])]
+    template: bool,
     /// The format; without it the file's extension decides
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// A column that the file calls otherwise, or with - for ours one to be passed over; may be given again
+    #[arg(long, value_name = "THEIRS=ours")]
+    map: Vec<Renamed>,
     /// Checks every row and writes nothing into the books
     #[arg(long)]
     dry_run: bool,
@@ -54,14 +71,17 @@ pub struct Args {
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
-        let Some(format) = self.format.or_else(|| Format::of(&self.file)) else {
-            bail!(
-                "{}: the name ends in neither .csv nor .jsonl; say --format csv or --format jsonl",
-                self.file.display()
-            );
+        let Some(file) = self.file.as_deref() else {
+            print!("{}", template(self.format.unwrap_or(Format::Csv)));
+            return Ok(ExitCode::from(exit::OK));
         };
-        let source = Source::open(&self.file, format)?;
-        let place = self.place()?;
+        let Some(format) = self.format.or_else(|| Format::of(file)) else {
+            bail!("{}: the name ends in neither .csv nor .jsonl; say --format csv or --format jsonl", file.display());
+        };
+        let mapping = Mapping::new(self.map.iter().cloned())
+            .map_err(|why| anyhow::Error::new(WrongUsage("with --map every column has one name")).context(why))?;
+        let source = Source::open(file, format, mapping)?;
+        let place = self.place(file)?;
         let (loaded, store) = if self.dry_run {
             ground.books().await?
         } else {
@@ -98,27 +118,27 @@ impl Args {
             }
             Books::Enter { engine: Box::new(engine), acknowledged: self.accept }
         };
-        let bar = bar(&self.file, ground.json);
+        let began_at = Clock::system().now();
+        let bar = bar(file, ground.json);
         let import = Import::new(books, evidence, place, format);
-        let summary = import.run(source, |bytes| bar.set_position(bytes)).await;
+        let summary = import.run(source, |progress| advance(&bar, progress)).await;
         bar.finish_and_clear();
         let summary = summary?;
-        tell(&summary, ground.json)?;
+        tell(&summary, Clock::system().now() - began_at, ground.json)?;
         Ok(ExitCode::from(if summary.rejected == 0 { exit::OK } else { exit::PARTLY }))
     }
 
-    fn place(&self) -> anyhow::Result<Place> {
+    fn place(&self, file: &Path) -> anyhow::Result<Place> {
         match &self.rejects {
             Some(path) => {
-                let is_input =
-                    path.canonicalize().is_ok_and(|path| self.file.canonicalize().is_ok_and(|it| it == path));
+                let is_input = path.canonicalize().is_ok_and(|path| file.canonicalize().is_ok_and(|it| it == path));
                 if is_input {
                     bail!("--rejects names the file that is imported; it would be written over");
                 }
                 Ok(Place::At(path.clone()))
             }
             None if self.dry_run => Ok(Place::Nowhere),
-            None => Ok(Place::Beside(self.file.clone())),
+            None => Ok(Place::Beside(file.to_owned())),
         }
     }
 }
@@ -128,7 +148,7 @@ fn half(per_second: Option<NonZeroU32>) -> TokenBucket {
     TokenBucket::new(per_second.map(|rate| NonZeroU32::new(rate.get() / 2).unwrap_or(NonZeroU32::MIN)))
 }
 
-fn tell(summary: &Summary, json: bool) -> anyhow::Result<()> {
+fn tell(summary: &Summary, took: TimeDelta, json: bool) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(&summary.json())?);
         return Ok(());
@@ -136,18 +156,45 @@ fn tell(summary: &Summary, json: bool) -> anyhow::Result<()> {
     for line in summary.rejected_lines() {
         eprintln!("{line}");
     }
-    for line in summary.sentences() {
+    for line in summary.sentences().into_iter().chain(pace(summary.read, took)) {
         println!("{line}");
     }
     Ok(())
 }
 
+/// How fast it went, where it was so long that somebody wants to know.
+fn pace(rows: u64, took: TimeDelta) -> Option<String> {
+    let seconds = u64::try_from(took.num_seconds()).ok().filter(|_| took >= LONG)?;
+    Some(format!("It took {seconds} s, {} rows a second.", rows.checked_div(seconds)?))
+}
+
+/// The time that is left goes by the bytes, since nobody has counted the rows.
 fn bar(file: &Path, json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bytes = std::fs::metadata(file).map(|it| it.len()).unwrap_or_default();
-    let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
+    let style = ProgressStyle::with_template("{bar:15} {msg}, {bytes} of {total_bytes}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(bytes).with_style(style)
+    ProgressBar::new(bytes).with_style(style).with_message("0 rows")
+}
+
+fn advance(bar: &ProgressBar, progress: Progress) {
+    let millis = bar.elapsed().as_millis().max(1);
+    let a_second = u128::from(progress.rows) * 1_000 / millis;
+    bar.set_message(format!("{} rows, {a_second} rows/s", progress.rows));
+    bar.set_position(progress.bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_import_tells_its_pace() {
+        let told = |seconds| pace(1_000_000, TimeDelta::seconds(seconds));
+        assert_eq!(told(160).as_deref(), Some("It took 160 s, 6250 rows a second."));
+        // A clock that was set back meanwhile tells nothing.
+        assert_eq!([told(9), told(-20)], [None, None]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every column that a row may have. `reason` is what the rejects file adds; it is ignored.
-pub const COLUMNS: [&str; 12] = [
+pub const COLUMNS: [&str; 15] = [
     "reference",
     "plan",
     "source_id",
@@ -15,11 +15,17 @@ pub const COLUMNS: [&str; 12] = [
     "anchor_on",
     "time_zone",
     "next_charge_on",
+    "amount_minor",
+    "amount",
+    "currency",
     REASON,
 ];
 
 /// The column that the rejects file adds.
 pub const REASON: &str = "reason";
+
+/// What a column of the file is mapped onto that is to be passed over.
+pub const IGNORED: &str = "-";
 
 /// The columns without which no row can be good.
 const REQUIRED: [&str; 4] = ["reference", "plan", "source_id", "anchor_on"];
@@ -65,9 +71,15 @@ pub fn unknown(name: &str, place: usize) -> String {
     }
 }
 
-/// What the columns are, as the end of a sentence.
+/// What the columns are and how others come to be some, as the end of a sentence.
 pub fn all() -> String {
-    format!("the columns are {}", COLUMNS.join(", "))
+    format!("the columns are {} (--map THEIRS=ours tells other names)", COLUMNS.join(", "))
+}
+
+/// What a column of the file can be mapped onto, as the end of a sentence.
+pub fn targets() -> String {
+    let columns: Vec<&str> = COLUMNS.into_iter().filter(|column| *column != REASON).collect();
+    format!("ours are {}, and {IGNORED} for a column to be passed over", columns.join(", "))
 }
 
 /// The required columns that are not among these.

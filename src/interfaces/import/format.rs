@@ -9,8 +9,9 @@ use std::path::Path;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::columns::{self, Cells, REASON};
+use super::columns::{self, Cells, IGNORED, REASON};
 use super::lines::{LONGEST_LINE_BYTES, Lines, Text};
+use super::mapping::Mapping;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -44,9 +45,18 @@ impl Format {
 #[derive(Debug)]
 pub enum Layout {
     /// The columns of the header, in order.
-    Csv(Vec<&'static str>),
-    /// Each row names its own.
-    Jsonl,
+    Csv(Vec<Heading>),
+    /// Each row names its own, by these names.
+    Jsonl(Mapping),
+}
+
+/// A column of the header.
+#[derive(Debug)]
+pub struct Heading {
+    /// What the file calls it.
+    pub name: String,
+    /// Our column, or [`IGNORED`].
+    pub column: &'static str,
 }
 
 /// A row as it was read, so that it can be written into the rejects file.
@@ -66,6 +76,9 @@ pub enum Unreadable {
     /// The system refused.
     #[error("the file cannot be read")]
     Io(#[from] std::io::Error),
+    /// Of two bytes a letter, or four.
+    #[error("the file is UTF-16: save it as UTF-8, or convert it with `iconv -f UTF-16 -t UTF-8`")]
+    Utf16,
     /// There is no line in it.
     #[error("the file holds no row")]
     Empty,
@@ -84,9 +97,12 @@ impl Layout {
     ///
     /// # Errors
     /// [`Unreadable`]; nothing was imported.
-    pub fn read<R: BufRead>(format: Format, lines: &mut Lines<R>) -> Result<Layout, Unreadable> {
+    pub fn read<R: BufRead>(format: Format, mapping: Mapping, lines: &mut Lines<R>) -> Result<Layout, Unreadable> {
+        if lines.are_utf16()? {
+            return Err(Unreadable::Utf16);
+        }
         if format == Format::Jsonl {
-            return Ok(Layout::Jsonl);
+            return Ok(Layout::Jsonl(mapping));
         }
         while let Some(line) = lines.next_line()? {
             let refused = |why: String| Unreadable::Header { line: line.number, why };
@@ -94,7 +110,7 @@ impl Layout {
                 Text::Whole(text) if text.trim().is_empty() => {}
                 Text::Whole(text) => {
                     let names = cells_of(&text).map_err(|why| refused(why.to_owned()))?;
-                    return columns_of(&names, &text).map(Layout::Csv).map_err(refused);
+                    return columns_of(&names, &mapping, &text).map(Layout::Csv).map_err(refused);
                 }
                 Text::NotUtf8(_) => return Err(refused("the header is not UTF-8".to_owned())),
                 Text::TooLong(_) => {
@@ -117,17 +133,18 @@ impl Layout {
             }
         };
         let (record, cells) = match self {
-            Layout::Csv(columns) => csv_row(columns, text),
-            Layout::Jsonl => json_row(text),
+            Layout::Csv(headings) => csv_row(headings, text),
+            Layout::Jsonl(mapping) => json_row(mapping, text),
         };
         let cells = if is_utf8 { cells } else { Err("the line is not UTF-8".to_owned()) };
         Some((record, cells))
     }
 }
 
-fn columns_of(names: &[String], text: &str) -> Result<Vec<&'static str>, String> {
+fn columns_of(names: &[String], mapping: &Mapping, text: &str) -> Result<Vec<Heading>, String> {
     let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
-    let found: Vec<&'static str> = names.iter().filter_map(|name| columns::known(name)).collect();
+    let heading = |name: &&str| Some(Heading { name: (*name).to_owned(), column: mapping.column(name)? });
+    let found: Vec<Heading> = names.iter().filter_map(heading).collect();
     if let ([_], true) = (names.as_slice(), text.contains([';', '\t'])) {
         return Err(format!("the columns must stand between commas; {}", columns::all()));
     }
@@ -136,30 +153,34 @@ fn columns_of(names: &[String], text: &str) -> Result<Vec<&'static str>, String>
         // Very likely the first row, which may name a person.
         return Err(format!("this is no header; {}", columns::all()));
     }
-    let mut faults: Vec<String> = Vec::new();
-    for (place, name) in names.iter().enumerate() {
-        match columns::known(name) {
-            None => faults.push(columns::unknown(name, place + 1)),
-            Some(column) if names[..place].contains(name) => faults.push(format!("{column} stands there twice")),
-            Some(_) => {}
-        }
-    }
-    faults.extend(columns::missing(&found).into_iter().map(|column| format!("{column} is missing")));
+    let unknown =
+        |(place, name): (usize, &&str)| mapping.column(name).is_none().then(|| columns::unknown(name, place + 1));
+    let mut faults: Vec<String> = names.iter().enumerate().filter_map(unknown).collect();
+    faults.extend(mapping.faults(names.iter().copied()));
+    let present: Vec<&str> = found.iter().map(|heading| heading.column).collect();
+    faults.extend(columns::missing(&present).into_iter().map(|column| format!("{column} is missing")));
     if faults.is_empty() { Ok(found) } else { Err(format!("{}; {}", faults.join("; "), columns::all())) }
 }
 
-fn csv_row(columns: &[&'static str], text: String) -> (Record, Result<Cells, String>) {
+fn csv_row(headings: &[Heading], text: String) -> (Record, Result<Cells, String>) {
     let cells = match cells_of(&text) {
         Ok(cells) => cells,
         Err(why) => return (Record::Text(text), Err(why.to_owned())),
     };
-    if cells.len() != columns.len() {
-        let why = format!("the row has {} cells, the header {}", cells.len(), columns.len());
+    if cells.len() != headings.len() {
+        let why = format!("the row has {} cells, the header {}", cells.len(), headings.len());
         return (Record::Cells(cells), Err(why));
     }
     let mut row = Cells::default();
-    for (column, cell) in columns.iter().zip(&cells) {
-        row.put(column, cell);
+    for (Heading { name, column }, cell) in headings.iter().zip(&cells) {
+        if *column != IGNORED {
+            row.put(column, cell);
+        } else if cell.contains(LOST) {
+            // The mark of a short row, which must not fit by chance.
+            let why =
+                format!("{name} holds U+FFFD, which stands for what was lost: write what belongs there, or nothing");
+            return (Record::Cells(cells), Err(why));
+        }
     }
     (Record::Cells(cells), Ok(row))
 }
@@ -180,7 +201,7 @@ fn cells_of(text: &str) -> Result<Vec<String>, &'static str> {
     if whole { Ok(record.iter().map(str::to_owned).collect()) } else { Err("the line holds a carriage return") }
 }
 
-fn json_row(text: String) -> (Record, Result<Cells, String>) {
+fn json_row(mapping: &Mapping, text: String) -> (Record, Result<Cells, String>) {
     let Fields(fields) = match serde_json::from_str(&text) {
         Ok(fields) => fields,
         // Its own words would quote the line.
@@ -195,16 +216,20 @@ fn json_row(text: String) -> (Record, Result<Cells, String>) {
     let mut row = Cells::default();
     let mut faults = Vec::new();
     for (place, (name, value)) in fields.iter().enumerate() {
-        match (columns::known(name), value) {
+        match (mapping.column(name), value) {
             (None, _) => faults.push(columns::unknown(name, place + 1)),
-            (Some(REASON), _) | (Some(_), Value::Null) => {}
+            (Some(REASON | IGNORED), _) | (Some(_), Value::Null) => {}
             (Some(column), Value::String(text)) => row.put(column, text),
             (Some(column), _) => faults.push(format!("{column} is no text in quotes")),
         }
     }
+    faults.extend(mapping.faults(fields.keys().map(String::as_str)));
     let cells = if faults.is_empty() { Ok(row) } else { Err(faults.join("; ")) };
     (Record::Fields(fields), cells)
 }
+
+/// Stands where a cell is missing, and where a letter could not be read.
+pub const LOST: char = '\u{fffd}';
 
 const TWICE: &str = "a field stands there twice";
 

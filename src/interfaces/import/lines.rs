@@ -9,6 +9,7 @@ pub const LONGEST_LINE_BYTES: usize = 64 * 1024;
 const KEPT_OF_A_LONG_LINE_BYTES: usize = 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const UTF16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// One line of the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +48,17 @@ impl<R: BufRead> Lines<R> {
     /// How much was read.
     pub fn read_bytes(&self) -> u64 {
         self.read_bytes
+    }
+
+    /// Whether what comes first is UTF-16 (or UTF-32): it has such a byte order mark, or every other byte is zero. Asked before the
+    /// first line.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn are_utf16(&mut self) -> io::Result<bool> {
+        let beginning = self.reader.fill_buf()?;
+        let wide = matches!(beginning, [0, high, 0, low, ..] | [high, 0, low, 0, ..] if *high != 0 && *low != 0);
+        Ok(wide || UTF16_MARKS.iter().any(|mark| beginning.starts_with(mark)))
     }
 
     /// The next line; none at the end.
@@ -123,6 +135,22 @@ mod tests {
         let found = lines(b"\xef\xbb\xbfone\r\n\ntwo\nthree");
         assert_eq!(found, [whole(1, "one"), whole(2, ""), whole(3, "two"), whole(4, "three")]);
         assert_eq!(lines(b""), []);
+    }
+
+    #[test]
+    fn utf16_is_known_by_its_mark_or_by_its_zeros() {
+        for (bytes, wide) in [
+            (&b"\xff\xfer\0e\0"[..], true),
+            (b"\xfe\xff\0r\0e", true),
+            (b"r\0e\0f\0", true),
+            (b"\0r\0e\0f", true),
+            (b"\xef\xbb\xbfref", false),
+            (b"ref", false),
+            (b"r\0", false),
+            (b"", false),
+        ] {
+            assert_eq!(Lines::new(bytes).are_utf16().unwrap(), wide, "{bytes:?}");
+        }
     }
 
     #[test]

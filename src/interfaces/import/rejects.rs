@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::columns::REASON;
-use super::format::{Format, Layout, Record};
-
-/// Stands where a cell is missing.
-const LOST: &str = "\u{fffd}";
+use super::format::{Format, Heading, LOST, Layout, Record};
 
 /// So many names are tried for a file that does not exist yet.
 const MOST_FILES: u32 = 1_000;
@@ -60,18 +57,20 @@ impl Rejects {
         if self.open.is_none() {
             let Some((path, file)) = self.make()? else { return Ok(()) };
             let sink = match layout {
-                Layout::Csv(columns) => {
+                Layout::Csv(headings) => {
                     let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(file);
-                    writer.write_record(columns.iter().copied().filter(|it| *it != REASON).chain([REASON]))?;
+                    // By the file's own names, so that the same --map fits it.
+                    let names = headings.iter().map(|it| it.name.as_str()).filter(|name| *name != REASON);
+                    writer.write_record(names.chain([REASON]))?;
                     Sink::Csv(Box::new(writer))
                 }
-                Layout::Jsonl => Sink::Jsonl(BufWriter::new(file)),
+                Layout::Jsonl(_) => Sink::Jsonl(BufWriter::new(file)),
             };
             self.open = Some((path, sink));
         }
         match (&mut self.open, layout) {
-            (Some((_, Sink::Csv(writer))), Layout::Csv(columns)) => {
-                writer.write_record(with_reason(columns, record, reason))?;
+            (Some((_, Sink::Csv(writer))), Layout::Csv(headings)) => {
+                writer.write_record(with_reason(headings, record, reason))?;
             }
             (Some((_, Sink::Jsonl(writer))), _) => {
                 let mut object: Map<String, Value> = match record {
@@ -127,25 +126,28 @@ impl Rejects {
 }
 
 /// The cells under the rejects file's header. A row that did not fit the input's header must not fit this one by chance: of a short row
-/// the first missing cell holds U+FFFD, the mark of something lost, which is refused until a person has decided what stands there; a
-/// long row stays too long.
-fn with_reason(columns: &[&str], record: Record, reason: String) -> Vec<String> {
+/// the first missing cell holds U+FFFD, the mark of something lost, which is refused until a person has decided what stands there (where
+/// only an old reason is missing, the last cell ends in it); a long row stays too long.
+fn with_reason(headings: &[Heading], record: Record, reason: String) -> Vec<String> {
     let mut cells = match record {
         Record::Cells(cells) => cells,
         Record::Text(line) => vec![line],
         Record::Fields(_) => Vec::new(),
     };
-    if cells.len() < columns.len() {
-        cells.push(LOST.to_owned());
-        cells.resize(columns.len(), String::new());
+    let old_reason = headings.iter().position(|it| it.column == REASON);
+    let given = cells.len();
+    if given < headings.len() {
+        cells.resize(headings.len(), String::new());
+        let marked =
+            (given..headings.len()).find(|place| Some(*place) != old_reason).unwrap_or(given.saturating_sub(1));
+        cells[marked].push(LOST);
     }
-    let fitted = cells.len() == columns.len();
-    let old_reason = columns.iter().position(|it| *it == REASON);
+    let fitted = cells.len() == headings.len();
     if let (true, Some(place)) = (fitted, old_reason) {
         cells.remove(place);
     }
     cells.push(reason);
-    if !fitted && cells.len() == columns.len() + usize::from(old_reason.is_none()) {
+    if !fitted && cells.len() == headings.len() + usize::from(old_reason.is_none()) {
         cells.push(String::new());
     }
     cells

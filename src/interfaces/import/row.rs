@@ -4,6 +4,8 @@
 use chrono::NaiveDate;
 
 use super::columns::Cells;
+use super::format::LOST;
+use super::price::Stated;
 use crate::domain::calendar::Zone;
 use crate::engine::hand_over::HandOver;
 use crate::store::customers::NewCustomer;
@@ -13,17 +15,17 @@ const LONGEST_PERSONAL: usize = 255;
 const DEFAULT_COUNTRY: &str = "HK";
 const DEFAULT_ZONE: &str = "Asia/Hong_Kong";
 
-/// The hand-over that the cells describe; its source is empty where the first payment must tell it.
+/// The hand-over that the cells describe, and the price that they state; its source is empty where the first payment must tell it.
 ///
 /// # Errors
 /// Everything that is wrong, fit for an operator.
-pub fn hand_over(cells: &Cells) -> Result<HandOver, String> {
+pub fn hand_over(cells: &Cells) -> Result<(HandOver, Stated), String> {
     let mut faults = Faults(Vec::new());
     for (column, text) in cells.iter() {
         if text.chars().any(char::is_control) {
             faults.note(column, "holds a control character");
         }
-        if text.contains('\u{fffd}') {
+        if text.contains(LOST) {
             faults.note(column, "holds U+FFFD, which stands for what was lost: write what belongs there, or nothing");
         }
     }
@@ -66,17 +68,21 @@ pub fn hand_over(cells: &Cells) -> Result<HandOver, String> {
     if zone.is_none() {
         faults.note("time_zone", "is no IANA name of area and place known here, such as Asia/Hong_Kong");
     }
+    let stated = Stated::read(cells, |column, what| faults.note(column, what));
     match (anchor_on, zone) {
-        (Some(anchor_on), Some(zone)) if faults.0.is_empty() => Ok(HandOver {
-            reference: reference.to_owned(),
-            plan: plan.to_owned(),
-            source_id: source_id.to_owned(),
-            first_payment_id: first_payment_id.map(str::to_owned),
-            customer,
-            anchor_on,
-            zone,
-            next_charge_on,
-        }),
+        (Some(anchor_on), Some(zone)) if faults.0.is_empty() => {
+            let hand_over = HandOver {
+                reference: reference.to_owned(),
+                plan: plan.to_owned(),
+                source_id: source_id.to_owned(),
+                first_payment_id: first_payment_id.map(str::to_owned),
+                customer,
+                anchor_on,
+                zone,
+                next_charge_on,
+            };
+            Ok((hand_over, stated))
+        }
         _ => Err(faults.0.join("; ")),
     }
 }

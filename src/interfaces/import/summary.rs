@@ -30,6 +30,8 @@ pub struct Summary {
     pub not_looked_up: u64,
     /// Charges that the plans of today and tomorrow have no room for.
     pub beyond_plan: i64,
+    /// Whether the file's columns were called otherwise.
+    pub mapped: bool,
     /// Where the rejected rows stand.
     pub rejects_file: Option<PathBuf>,
     first_rejected: Vec<Rejected>,
@@ -125,7 +127,9 @@ impl Summary {
             lines.push(format!("First payments that were not looked up at the gateway: {}.", self.not_looked_up));
         }
         if let Some(path) = &self.rejects_file {
-            lines.push(format!("The rejected rows stand in {}: mend them there and import that file.", path.display()));
+            let mapped = if self.mapped { " with the same --map" } else { "" };
+            let path = path.display();
+            lines.push(format!("The rejected rows stand in {path}: mend them there and import that file{mapped}."));
         }
         lines
     }

@@ -1,0 +1,75 @@
+//! The line on which each reference of a file stands first: a database of its own beside the books, in a temporary file that SQLite
+//! removes by itself. However many references there are, a few megabytes of them are in memory.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection, Executor};
+
+use super::StoreError;
+use crate::row;
+
+/// The page cache in KiB (negative by SQLite's convention); what does not fit is in the file.
+const CACHE: &str = "-8192";
+
+/// What an error says when the file cannot be made or written.
+const STEP: &str = "the references of the file under import, which are kept in a temporary file (TMPDIR says where)";
+
+row! {
+    LineRow { reference: String, line: i64 }
+}
+
+/// References with their first lines.
+#[derive(Debug)]
+pub struct FirstLines {
+    connection: SqliteConnection,
+}
+
+impl FirstLines {
+    /// None yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] where there is no room for a temporary file.
+    pub async fn in_temporary_file() -> Result<FirstLines, StoreError> {
+        // A database without a name is SQLite's temporary one. After a crash nothing of it is wanted.
+        let options = SqliteConnectOptions::new()
+            .filename("")
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Off)
+            .synchronous(SqliteSynchronous::Off)
+            .pragma("cache_size", CACHE);
+        let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
+        let table =
+            "CREATE TABLE first_lines (reference TEXT PRIMARY KEY, line INTEGER NOT NULL) STRICT, WITHOUT ROWID";
+        connection.execute(table).await.map_err(failed)?;
+        Ok(FirstLines { connection })
+    }
+
+    /// Notes references with their lines, in the order of the file; the first line of each.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] where there is no room in the temporary file any more.
+    pub async fn note(&mut self, lines: &[(String, u64)]) -> Result<BTreeMap<String, u64>, StoreError> {
+        let cells =
+            |(reference, line): &(String, u64)| Json::from_iter([Json::from(reference.as_str()), Json::from(*line)]);
+        let set = Json::from_iter(lines.iter().map(cells)).to_string();
+        // Hardly any reference stands in a file twice, so those that do are asked for, and not every one.
+        let text = "SELECT f.reference, f.line FROM json_each($1) v JOIN first_lines f ON f.reference = v.value ->> 0";
+        let before: Vec<LineRow> =
+            sqlx::query_as(text).bind(set.as_str()).fetch_all(&mut self.connection).await.map_err(failed)?;
+        let text = "INSERT INTO first_lines (reference, line) SELECT value ->> 0, value ->> 1 FROM json_each($1) \
+                    WHERE true ON CONFLICT (reference) DO NOTHING";
+        sqlx::query(text).bind(set).execute(&mut self.connection).await.map_err(failed)?;
+        let mut first: BTreeMap<String, u64> =
+            before.into_iter().map(|row| (row.reference, row.line.unsigned_abs())).collect();
+        for (reference, line) in lines {
+            first.entry(reference.clone()).or_insert(*line);
+        }
+        Ok(first)
+    }
+}
+
+fn failed(source: sqlx::Error) -> StoreError {
+    StoreError::Database { step: STEP, source }
+}
