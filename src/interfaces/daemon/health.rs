@@ -27,6 +27,7 @@ pub(super) struct Health {
 struct Inside {
     database: Option<String>,
     stands: Option<String>,
+    refused: Option<String>,
     loops: BTreeMap<&'static str, Loop>,
 }
 
@@ -71,6 +72,13 @@ impl Health {
         inside.loops.iter().map(|(verb, it)| (*verb, it.done)).collect()
     }
 
+    /// A loop begins: from now on it must come round, its first tick included.
+    pub fn expects(&self, verb: &'static str) {
+        let came_round = self.clock.since_boot();
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.loops.entry(verb).or_default().came_round = came_round;
+    }
+
     /// A loop came round, whether its tick went well or not.
     pub fn came_round(&self, verb: &'static str, done: usize) {
         let now = self.clock.since_boot();
@@ -109,11 +117,22 @@ impl Health {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).stands = held.or(braked);
     }
 
+    /// The last reload was refused, and why; none where it was taken up.
+    pub fn reload_was_refused(&self, why: Option<String>) {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).refused = why;
+    }
+
     /// Whether every loop came round lately. A failed or idle tick counts: an outage is no reason to be killed.
     pub fn loops_come_round(&self) -> bool {
+        self.hanging().is_empty()
+    }
+
+    /// The loops that do not come round.
+    pub fn hanging(&self) -> Vec<&'static str> {
         let now = self.clock.since_boot();
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.loops.values().all(|it| now.saturating_sub(it.came_round) < HANGS_AFTER)
+        let hangs = |it: &Loop| now.saturating_sub(it.came_round) >= HANGS_AFTER;
+        inside.loops.iter().filter(|(_, it)| hangs(it)).map(|(verb, _)| *verb).collect()
     }
 
     /// What is not ready; empty: all is.
@@ -130,20 +149,88 @@ impl Health {
         } else if self.steady.get().is_some_and(|steady| steady.awaits_gateway()) {
             missing.push(format!("gateway: {UNHEARD}"));
         }
-        if !self.loops_come_round() {
-            missing.push("engine: a loop does not come round".to_owned());
+        let hanging = self.hanging();
+        if !hanging.is_empty() {
+            missing.push(format!("engine: {} does not come round", hanging.join(", ")));
         }
         missing
     }
 
     /// One line for `systemctl status`.
     pub fn line(&self) -> String {
-        let missing = self.not_ready();
-        if !missing.is_empty() {
-            return missing.join("; ");
-        }
+        let mut said = self.not_ready();
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let loops: Vec<String> = inside.loops.iter().map(|(verb, it)| format!("{verb} {}", it.done)).collect();
-        format!("ready; rows moved since the start: {}", loops.join(", "))
+        if said.is_empty() {
+            let loops: Vec<String> = inside.loops.iter().map(|(verb, it)| format!("{verb} {}", it.done)).collect();
+            said.push(format!("ready; rows moved since the start: {}", loops.join(", ")));
+        }
+        // No part is missing by it: the daemon goes on as before.
+        said.extend(
+            inside.refused.as_ref().map(|why| format!("the last reload was refused, the old config stays: {why}")),
+        );
+        said.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verbs::AFTER_FAILURE;
+    use super::*;
+    use crate::config::{self, Sources};
+    use crate::store::db::LOCK_TIMEOUT;
+
+    /// A daemon whose database answers, its clock in the test's hand.
+    fn healthy() -> (Health, Clock) {
+        let clock = Clock::manual(Clock::system().now());
+        let health = Health::new(clock.clone());
+        health.database_answers();
+        (health, clock)
+    }
+
+    #[test]
+    fn a_loop_that_never_finishes_its_first_tick_hangs() {
+        let (health, clock) = healthy();
+        health.expects("bill");
+        health.expects("collect");
+        clock.advance(HANGS_AFTER - Duration::from_secs(1));
+        assert!(health.loops_come_round(), "it has just begun");
+        health.came_round("bill", 0);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(health.hanging(), ["collect"]);
+        assert_eq!(health.not_ready(), ["engine: collect does not come round"]);
+        assert_eq!(health.line(), "engine: collect does not come round");
+        clock.advance(HANGS_AFTER);
+        assert_eq!(health.hanging(), ["bill", "collect"]);
+        health.came_round("bill", 0);
+        health.ended("collect");
+        assert!(health.loops_come_round(), "what has ended need not come round");
+    }
+
+    #[test]
+    fn a_locked_database_is_no_hang() {
+        let waits = |busy_timeout: &str| {
+            let flags = [("installation.name", "books"), ("database.busy_timeout", busy_timeout)];
+            let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            config::load(&Sources::of_flags(flags.to_vec())).map(|loaded| loaded.settings.database.busy_timeout)
+        };
+        let longest = waits("7s").expect("it is allowed");
+        assert!(waits("7001ms").is_err(), "nothing longer is");
+        // A tick that fails has waited for a free connection and for a lock; then its loop rests.
+        for lock in [longest, LOCK_TIMEOUT] {
+            assert!(longest + lock + AFTER_FAILURE < HANGS_AFTER, "{lock:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_reload_stands_in_the_status_line_until_one_is_taken_up() {
+        let (health, _) = healthy();
+        health.came_round("bill", 3);
+        assert_eq!(health.line(), "ready; rows moved since the start: bill 3");
+        health.reload_was_refused(Some("engine.batch: \"x\"".to_owned()));
+        let line = health.line();
+        assert!(line.starts_with("ready; ") && line.ends_with("the old config stays: engine.batch: \"x\""), "{line}");
+        assert!(health.not_ready().is_empty(), "it charges as before");
+        health.reload_was_refused(None);
+        assert_eq!(health.line(), "ready; rows moved since the start: bill 3");
     }
 }
