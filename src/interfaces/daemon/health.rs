@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
+use crate::engine::audit::{AuditCount, AuditFigures};
 use crate::engine::beat::Beat;
 use crate::engine::greet::UNHEARD;
 use crate::engine::{Engine, Gate, GateFigures, Steady};
@@ -19,6 +20,7 @@ pub(super) struct Health {
     clock: Clock,
     gate: OnceLock<Arc<Gate>>,
     steady: OnceLock<Arc<Steady>>,
+    audited: OnceLock<Arc<AuditCount>>,
     store: OnceLock<Store>,
     inside: Mutex<Inside>,
 }
@@ -44,6 +46,7 @@ impl Health {
             clock,
             gate: OnceLock::new(),
             steady: OnceLock::new(),
+            audited: OnceLock::new(),
             store: OnceLock::new(),
             inside: Mutex::new(inside),
         }
@@ -53,7 +56,8 @@ impl Health {
     pub fn watch(&self, engine: &Engine) {
         let gate = self.gate.set(Arc::clone(&engine.gate));
         let steady = self.steady.set(Arc::clone(&engine.steady));
-        let _set_once = (gate, steady, self.store.set(engine.store.clone()));
+        let audited = self.audited.set(Arc::clone(&engine.audited));
+        let _set_once = (gate, steady, audited, self.store.set(engine.store.clone()));
     }
 
     /// The books, from when there are any.
@@ -64,6 +68,16 @@ impl Health {
     /// How requests go, from when there is an engine.
     pub fn gate_figures(&self) -> Option<GateFigures> {
         self.gate.get().map(|gate| gate.figures(self.clock.now()))
+    }
+
+    /// What audits have come to, from when there is an engine.
+    pub fn audit_figures(&self) -> Option<AuditFigures> {
+        self.audited.get().map(|audited| audited.figures())
+    }
+
+    /// What the gateway's clock shows now; none where it was not heard.
+    pub fn gateway_now(&self) -> Option<Instant> {
+        self.steady.get().and_then(|steady| steady.gateway_now(self.clock.since_boot()))
     }
 
     /// Rows that each verb has moved since the start.
