@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "daemon/logs.rs"]
+mod logs;
 #[path = "daemon/manager.rs"]
 mod manager;
 #[path = "daemon/outages.rs"]

@@ -67,6 +67,14 @@ async fn a_storm_shows_in_the_metrics_in_the_status_and_in_the_log() {
         "dues_database_up 1",
         "dues_held 0",
         "dues_braked 0",
+        "dues_charges_held 0",
+        "dues_hold_age_seconds 0",
+        "dues_review_cases_open_oldest_age_seconds 0",
+        "dues_attempts_unknown_oldest_age_seconds 0",
+        "dues_attempts_pending_oldest_age_seconds 0",
+        "dues_fences_raised_total 0",
+        "dues_audit_look_ups_total 0",
+        "dues_audit_differences_total 0",
     ] {
         assert!(text.lines().any(|it| it == line), "{line} is missing in\n{text}");
     }
