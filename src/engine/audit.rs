@@ -26,7 +26,7 @@ const IN_FLIGHT: usize = 16;
 pub struct AuditFigures {
     /// Look-ups whose answer was recorded.
     pub look_ups: u64,
-    /// Review cases that they opened, and payments that they adopted of which the books knew no send.
+    /// Review cases that they opened, and charges that they moved: what the books did not have right.
     pub differences: u64,
     /// When the last answer was recorded; none before the first.
     pub last_at: Option<Instant>,

@@ -33,7 +33,7 @@ pub(super) struct Settled {
     pub look_first: Vec<(i64, String)>,
     /// Charge and fencing token of the rows that were leased in the same transaction.
     pub epochs: BTreeMap<i64, (i64, i64)>,
-    /// Review cases that were opened, and payments that were adopted of which the books knew no send.
+    /// Review cases that were opened, and charges that stand otherwise than before.
     pub differences: usize,
 }
 
@@ -95,8 +95,7 @@ impl Engine {
             chance: &self.chance,
         };
         let mut decided = decide_all(rows, observations, &mut context);
-        let adopted = decided.strangers.len();
-        let strangers = i64::try_from(adopted).unwrap_or(i64::MAX);
+        let strangers = i64::try_from(decided.strangers.len()).unwrap_or(i64::MAX);
         if strangers > standing.strangers_left && !standing.held {
             // Nothing that was cleared beside them may go: it is decided again, under the hold.
             let detail = format!("the gateway has {}, of which these books know no send", decided.strangers.join(", "));
@@ -117,6 +116,7 @@ impl Engine {
             changes.attempts.iter().any(|it| it.state.is_on_the_wire() && it.next_at.is_some_and(|at| at <= now));
         // An attempt that nobody can decide about would be the longest due at every tick, and a batch of them starve the others.
         tx.put_off(&unreadable, now + delta(self.rules.polls.in_review), now).await?;
+        let moved = changes.charges.len();
         let opened = tx.apply(changes, &self.node, now).await?;
         self.tell(&opened);
         let sendables = if cleared.is_empty() { Vec::new() } else { tx.sendables(cleared).await? };
@@ -149,7 +149,7 @@ impl Engine {
             cleared,
             look_first: references.into_iter().map(|row| (row.id, row.reference)).collect(),
             epochs: BTreeMap::new(),
-            differences: opened.len() + adopted,
+            differences: opened.len() + moved,
         })
     }
 

@@ -215,7 +215,7 @@ fn of_audit(page: &mut Page, audit: &AuditFigures) {
     page.family(
         "dues_audit_differences_total",
         "counter",
-        "Review cases and unknown payments that these look-ups have brought.",
+        "Review cases that these look-ups opened, and charges that they moved.",
         &[("", audit.differences)],
     );
     // None before the first: an age that grows from the start would alarm where nothing is to be audited.
@@ -231,7 +231,82 @@ fn of_audit(page: &mut Page, audit: &AuditFigures) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::instant_from_micros;
     use crate::engine::BudgetFigures;
+
+    /// Books in which everything that has an age has one.
+    fn troubled_books() -> Books {
+        let now = instant_from_micros(1_800_000_000_000_000);
+        let ago = |seconds| Some(now - chrono::TimeDelta::seconds(seconds));
+        Books {
+            now,
+            figures: FiguresRow {
+                periods_due: 1,
+                attempts_due: 2,
+                oldest_due_at: ago(30),
+                attempts_waiting: 3,
+                sending: 4,
+                pending: 5,
+                unknown: 6,
+                not_found: 0,
+                held_back: 0,
+                retries_to_come: 0,
+                charges_in_review: 0,
+                reviews: 7,
+            },
+            oldest: OldestRow {
+                pending_since: ago(90),
+                unknown_since: ago(60),
+                review_since: ago(3_600),
+                charges_held: 8,
+                held_since: ago(86_400),
+                most_sends: 5,
+                fences_raised: 9,
+            },
+            living: 2,
+            held_at: ago(120),
+            ahead: Some(-2),
+            braked: false,
+        }
+    }
+
+    #[test]
+    fn what_an_alarm_goes_by_is_told_in_base_units_and_no_name_is_said_twice() {
+        let now = instant_from_micros(1_800_000_000_000_000);
+        let audit = AuditFigures { look_ups: 12, differences: 1, last_at: Some(now) };
+        let own = Own { moved: Vec::new(), gate: None, audit: Some(audit) };
+        let page = text(&own, Some(&troubled_books()));
+        for line in [
+            "dues_lateness_seconds 30",
+            "dues_attempts_pending_oldest_age_seconds 90",
+            "dues_attempts_unknown_oldest_age_seconds 60",
+            "dues_review_cases_open_oldest_age_seconds 3600",
+            "dues_held 1",
+            "dues_hold_age_seconds 120",
+            "dues_charges_held 8",
+            "dues_charges_held_oldest_age_seconds 86400",
+            "dues_attempt_sends_max 5",
+            "# TYPE dues_fences_raised_total counter",
+            "dues_fences_raised_total 9",
+            "dues_audit_look_ups_total 12",
+            "# TYPE dues_audit_differences_total counter",
+            "dues_audit_differences_total 1",
+            "dues_audit_last_look_up_timestamp_seconds 1800000000",
+            "dues_database_clock_ahead_of_gateway_seconds -2",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{line} is missing in\n{page}");
+        }
+        let types: Vec<(&str, &str)> =
+            page.lines().filter_map(|it| it.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+        let mut names: Vec<&str> = types.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), types.len(), "{page}");
+        for (name, kind) in types {
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+            assert!(page.contains(&format!("# HELP {name} ")), "{name}");
+        }
+    }
 
     #[test]
     fn each_family_has_its_help_and_type_and_unlimited_budgets_have_no_rate() {
