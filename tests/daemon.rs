@@ -8,6 +8,8 @@ mod support;
 mod logs;
 #[path = "daemon/manager.rs"]
 mod manager;
+#[path = "daemon/metrics.rs"]
+mod metrics;
 #[path = "daemon/outages.rs"]
 mod outages;
 #[path = "daemon/refusals.rs"]
