@@ -119,6 +119,8 @@ pub struct Engine {
     pub steady: Arc<Steady>,
     /// How fast it sends.
     pub pace: Arc<Pace>,
+    /// What its audits have come to.
+    pub audited: Arc<audit::AuditCount>,
 }
 
 impl Engine {

@@ -4,8 +4,12 @@
 
 mod support;
 
+#[path = "daemon/logs.rs"]
+mod logs;
 #[path = "daemon/manager.rs"]
 mod manager;
+#[path = "daemon/metrics.rs"]
+mod metrics;
 #[path = "daemon/outages.rs"]
 mod outages;
 #[path = "daemon/refusals.rs"]

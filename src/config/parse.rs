@@ -107,7 +107,7 @@ fn database(mut section: Section) -> Database {
     let read = Database {
         url: url.into(),
         max_connections: section.count("max_connections", 100),
-        busy_timeout: section.duration("busy_timeout", "100ms", "5m"),
+        busy_timeout: section.duration("busy_timeout", "100ms", "7s"),
         migrate: section.boolean("migrate"),
     };
     section.finish();

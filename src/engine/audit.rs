@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
 
+use crate::clock::Instant;
 use crate::engine::decide::{is_open, took_money};
 use crate::engine::flights::Flights;
 use crate::engine::gate::Kind;
@@ -18,6 +20,36 @@ use crate::store::{StoreError, parse};
 
 /// Look-ups of one audit under way at once.
 const IN_FLIGHT: usize = 16;
+
+/// What audits have come to since this process started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AuditFigures {
+    /// Look-ups whose answer was recorded.
+    pub look_ups: u64,
+    /// Review cases that they opened, and charges that they moved: what the books did not have right.
+    pub differences: u64,
+    /// When the last answer was recorded; none before the first.
+    pub last_at: Option<Instant>,
+}
+
+/// The same, while it is counted.
+#[derive(Debug, Default)]
+pub struct AuditCount(Mutex<AuditFigures>);
+
+impl AuditCount {
+    /// What stands there now.
+    pub fn figures(&self) -> AuditFigures {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, look_ups: usize, differences: usize, now: Instant) {
+        let count = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
+        let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.look_ups = figures.look_ups.saturating_add(count(look_ups));
+        figures.differences = figures.differences.saturating_add(count(differences));
+        figures.last_at = Some(now);
+    }
+}
 
 /// The auditing side of one daemon.
 #[derive(Debug)]
@@ -121,9 +153,13 @@ impl Audit {
             })
             .collect();
         let sends = engine.gate.ask(Kind::Write, 0, engine.clock.now());
-        if engine.settle(&seen, sends).await?.is_none() {
+        let Some(settled) = engine.settle(&seen, sends).await? else {
             self.flights.recorded(count);
             return Ok(0);
+        };
+        let look_ups = landed.iter().filter(|(_, outcome)| matches!(outcome, LookUpOutcome::Listed(_))).count();
+        if look_ups > 0 {
+            engine.audited.note(look_ups, settled.differences, engine.clock.now());
         }
         // The next age is written after what was found, so that a crash in between looks once more.
         let (ages, now) = (&engine.rules.audit.ages, engine.clock.now());

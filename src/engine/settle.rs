@@ -33,6 +33,8 @@ pub(super) struct Settled {
     pub look_first: Vec<(i64, String)>,
     /// Charge and fencing token of the rows that were leased in the same transaction.
     pub epochs: BTreeMap<i64, (i64, i64)>,
+    /// Review cases that were opened, and charges that stand otherwise than before.
+    pub differences: usize,
 }
 
 impl Engine {
@@ -114,7 +116,9 @@ impl Engine {
             changes.attempts.iter().any(|it| it.state.is_on_the_wire() && it.next_at.is_some_and(|at| at <= now));
         // An attempt that nobody can decide about would be the longest due at every tick, and a batch of them starve the others.
         tx.put_off(&unreadable, now + delta(self.rules.polls.in_review), now).await?;
-        self.tell(&tx.apply(changes, &self.node, now).await?);
+        let moved = changes.charges.len();
+        let opened = tx.apply(changes, &self.node, now).await?;
+        self.tell(&opened);
         let sendables = if cleared.is_empty() { Vec::new() } else { tx.sendables(cleared).await? };
         let sent = i64::try_from(sendables.len()).unwrap_or(i64::MAX);
         let mark = self.count_sends(&mut tx, &context.standing, sent, now).await?;
@@ -145,6 +149,7 @@ impl Engine {
             cleared,
             look_first: references.into_iter().map(|row| (row.id, row.reference)).collect(),
             epochs: BTreeMap::new(),
+            differences: opened.len() + moved,
         })
     }
 

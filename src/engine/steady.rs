@@ -108,6 +108,12 @@ impl Steady {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).awaits = true;
     }
 
+    /// What the gateway's clock shows now, to the second of its answers; none where it was not heard.
+    pub fn gateway_now(&self, since_boot: Duration) -> Option<Instant> {
+        let (date, booted) = self.inside.lock().unwrap_or_else(PoisonError::into_inner).gateway?;
+        TimeDelta::from_std(since_boot.saturating_sub(booted)).ok().map(|passed| date + passed)
+    }
+
     /// Whether one is still waited for.
     pub fn awaits_gateway(&self) -> bool {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).awaits
@@ -238,7 +244,9 @@ mod tests {
         steady.await_gateway();
         steady.trust(at(days(3)), boot(0), boot(0));
         assert!(steady.awaits_gateway() && !steady.gateway_agrees(at(days(3)), boot(0)));
+        assert_eq!(steady.gateway_now(boot(0)), None);
         steady.hear(Some(at(0)), boot(0));
+        assert_eq!(steady.gateway_now(boot(60)), Some(at(60)));
         assert!(!steady.awaits_gateway());
         assert_eq!(steady.wrong(at(days(3) + 60), boot(60)), Some(Wrong::Ahead(TimeDelta::days(3))));
         assert_eq!(steady.wrong(at(90), boot(90)), None, "corrected: that is no jump");

@@ -78,13 +78,12 @@ pub async fn run(
     let cron = Cron::start(&settings.schedule, &cron_bells).await.context("the cron lines could not be started")?;
     let daemon = verbs::Daemon { health: Arc::clone(&health), stop: stop.clone(), rules };
     let own = Arc::new(Notify::new());
-    tracker.spawn(daemon.clone().turn(BillVerb::new(engine.clone()), cron_bells.bill.clone(), own.clone()));
-    tracker.spawn(daemon.clone().turn(DunVerb::new(engine.clone()), cron_bells.dun.clone(), own.clone()));
+    daemon.spawn(&tracker, BillVerb::new(engine.clone()), &cron_bells.bill, &own);
+    daemon.spawn(&tracker, DunVerb::new(engine.clone()), &cron_bells.dun, &own);
     // Nothing rings for the audit: it comes round by itself, and is never in a hurry.
-    tracker.spawn(daemon.clone().turn(AuditVerb::new(&engine), own.clone(), own));
-    let bells = &engine.bells;
-    tracker.spawn(daemon.clone().turn(CollectVerb::new(&engine), cron_bells.collect.clone(), bells.collect.clone()));
-    tracker.spawn(daemon.turn(ReconcileVerb::new(&engine), cron_bells.reconcile.clone(), bells.reconcile.clone()));
+    daemon.spawn(&tracker, AuditVerb::new(&engine), &own, &own);
+    daemon.spawn(&tracker, CollectVerb::new(&engine), &cron_bells.collect, &engine.bells.collect);
+    daemon.spawn(&tracker, ReconcileVerb::new(&engine), &cron_bells.reconcile, &engine.bells.reconcile);
     tracker.spawn(greet::greet(engine.clone(), stop.clone()));
     tracker.spawn(alert::follow(engine.clone(), settings.alerts_command.clone(), stop.clone()));
     systemd::ready();
@@ -227,7 +226,7 @@ async fn live(
                 Told::Stop => return None,
                 Told::Reload => {
                     systemd::reloading();
-                    reload(&engine, settings, sources, rules).await;
+                    reload(&engine, settings, sources, rules, health).await;
                     engine.rules = Arc::clone(&rules.borrow());
                     systemd::ready();
                 }
@@ -251,24 +250,17 @@ async fn live(
     }
 }
 
-/// Takes up plans, dunning, declines and times from a config that is right, and names what it leaves; a wrong one changes nothing.
-async fn reload(engine: &Engine, running: &Settings, sources: &Sources, rules: &watch::Sender<Arc<Rules>>) {
-    let loaded = match config::load(sources) {
-        Ok(loaded) => loaded.settings,
-        Err(faults) => {
-            tracing::error!(%faults, "the new config is wrong; the old one stays");
-            return;
-        }
-    };
-    let left_out = match reload::left_out(running, &loaded) {
-        Ok(keys) => keys,
-        Err(refused) => {
-            tracing::error!("the old config stays: {refused}");
-            return;
-        }
-    };
-    match Rules::load(&loaded, &engine.store).await {
-        Ok(loaded) => {
+/// Takes up plans, dunning, declines and times from a config that is right, and names what it leaves; a wrong one changes nothing, and
+/// the status line says so until a right one is taken up.
+async fn reload(
+    engine: &Engine,
+    running: &Settings,
+    sources: &Sources,
+    rules: &watch::Sender<Arc<Rules>>,
+    health: &Health,
+) {
+    let refused = match new_rules(engine, running, sources).await {
+        Ok((loaded, left_out)) => {
             rules.send_replace(Arc::new(loaded));
             if left_out.is_empty() {
                 tracing::info!("the new config is in use");
@@ -276,11 +268,27 @@ async fn reload(engine: &Engine, running: &Settings, sources: &Sources, rules: &
                 let keys = left_out.join(", ");
                 tracing::warn!("these keys change only by a restart: {keys}; the rest of the new config is in use");
             }
+            None
         }
-        Err(error) => {
-            tracing::error!(error = %chain(&error), "the new config could not be taken up; the old one stays")
+        Err(why) => {
+            tracing::error!("the new config is refused; the old one stays: {why}");
+            Some(why)
         }
-    }
+    };
+    health.reload_was_refused(refused);
+    systemd::status(&health.line());
+}
+
+/// The rules of a new config, and the changed keys that are not taken up with them; or why there are none.
+async fn new_rules(
+    engine: &Engine,
+    running: &Settings,
+    sources: &Sources,
+) -> Result<(Rules, Vec<&'static str>), String> {
+    let loaded = config::load(sources).map_err(|faults| faults.to_string())?.settings;
+    let left_out = reload::left_out(running, &loaded).map_err(|refused| refused.to_string())?;
+    let rules = Rules::load(&loaded, &engine.store).await.map_err(|error| chain(&error))?;
+    Ok((rules, left_out))
 }
 
 /// An error and its causes in one line.

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use hook::ask;
 use statement::{Column, Value};
 
-pub use connect::DatabaseUrl;
+pub use connect::{DatabaseUrl, LOCK_TIMEOUT};
 pub use hook::{Asked, Hook, Moment, Step, Trouble};
 pub use statement::{Bind, BoundValue, Rows, Statement, ids, sqlite_text};
 

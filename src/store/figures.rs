@@ -36,6 +36,26 @@ row! {
     }
 }
 
+row! {
+    /// Since when the oldest of what is open stands so, and what else an alarm goes by.
+    pub OldestRow {
+        /// When the oldest payment that is pending was sent first.
+        pending_since: Option<Instant>,
+        /// Since when the oldest outcome that is unknown is so.
+        unknown_since: Option<Instant>,
+        /// When the oldest open review case was opened.
+        review_since: Option<Instant>,
+        /// Charges that wait for a person to say whether they are billed.
+        charges_held: i64,
+        /// When the oldest of them fell due.
+        held_since: Option<Instant>,
+        /// How often the live attempt that was sent most was sent.
+        most_sends: i64,
+        /// Fences that were raised since the books were begun.
+        fences_raised: i64,
+    }
+}
+
 row! { SentRow { sent: i64 } }
 
 /// What is counted is open, and stands in an index of its own: the first condition of each is that index's, word for word, for SQLite
@@ -57,7 +77,29 @@ pub const FIGURES: &str = "SELECT \
      (SELECT COUNT(*) FROM charges c WHERE c.state IN ('due', 'collecting', 'retrying', 'held', 'in_review') AND c.state = 'in_review') AS charges_in_review, \
      (SELECT COUNT(*) FROM review_cases r WHERE r.resolved_at IS NULL) AS reviews";
 
+/// As [`FIGURES`]: open rows alone, each by the condition of its index. Of fences there are few.
+pub const OLDEST: &str = "SELECT \
+     (SELECT MIN(COALESCE(a.first_sent_at, a.created_at)) FROM attempts a \
+         WHERE a.state IN ('sending', 'unknown', 'pending') AND a.state = 'pending') AS pending_since, \
+     (SELECT MIN(COALESCE(a.unknown_since, a.last_sent_at)) FROM attempts a \
+         WHERE a.state IN ('sending', 'unknown', 'pending') AND a.state = 'unknown') AS unknown_since, \
+     (SELECT MIN(r.opened_at) FROM review_cases r WHERE r.resolved_at IS NULL) AS review_since, \
+     (SELECT COUNT(*) FROM charges c WHERE c.state IN ('due', 'collecting', 'retrying', 'held', 'in_review') AND c.state = 'held') \
+         AS charges_held, \
+     (SELECT MIN(c.due_at) FROM charges c WHERE c.state IN ('due', 'collecting', 'retrying', 'held', 'in_review') AND c.state = 'held') \
+         AS held_since, \
+     (SELECT CAST(COALESCE(MAX(a.sends), 0) AS BIGINT) FROM attempts a WHERE a.state IN ('sending', 'unknown', 'pending')) AS most_sends, \
+     (SELECT COUNT(*) FROM fences f) AS fences_raised";
+
 impl Store {
+    /// Since when the oldest of what is open stands so.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn oldest(&self) -> Result<OldestRow, StoreError> {
+        self.read_one(Statement::new(OLDEST)).await
+    }
+
     /// How much stands where at `now`.
     ///
     /// # Errors

@@ -18,6 +18,16 @@ async fn the_service_manager_is_told_each_turn() {
     let reloading = manager.hears("RELOADING=1");
     assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
     manager.hears("READY=1");
+    std::fs::write(ground.config(), TIMES.replace("lease = \"6s\"", "lease = \"6 sheep\"")).unwrap();
+    daemon.signal("HUP");
+    manager.hears("READY=1");
+    let status = manager.hears("STATUS=ready");
+    assert!(status.contains("the last reload was refused") && status.contains("protocol.lease"), "{status}");
+    std::fs::write(ground.config(), TIMES).unwrap();
+    daemon.signal("HUP");
+    manager.hears("READY=1");
+    let status = manager.hears("STATUS=ready");
+    assert!(!status.contains("refused"), "{status}");
     daemon.signal("TERM");
     manager.hears("STOPPING=1");
     assert_eq!(daemon.end().code(), Some(0), "{}", daemon.log());

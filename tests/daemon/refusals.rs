@@ -115,7 +115,7 @@ async fn readiness(address: std::net::SocketAddr) -> (u16, String) {
     told(address, "readyz").await
 }
 
-async fn told(address: std::net::SocketAddr, page: &str) -> (u16, String) {
+pub(super) async fn told(address: std::net::SocketAddr, page: &str) -> (u16, String) {
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
     let answer = client.get(format!("http://{address}/{page}")).send().await.unwrap();

@@ -55,7 +55,7 @@ async fn a_reload_names_the_keys_that_wait_for_a_restart() {
     std::fs::write(ground.config(), TIMES.replace("daemon-test", "other-books")).unwrap();
     daemon.signal("HUP");
     daemon.wait_for(
-        "the old config stays: these keys change only by a restart, and nothing else is taken up with them: installation.name",
+        "the old one stays: these keys change only by a restart, and nothing else is taken up with them: installation.name",
     );
     assert_eq!(daemon.said("the new config is in use"), 1, "{}", daemon.log());
     daemon.stop();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dues::engine::audit::Audit;
+use dues::engine::audit::{Audit, AuditFigures};
 use dues::engine::lift;
 use dues::gateway::transport::Method;
 use dues::sandbox::{HttpRequest, Rule, Script};
@@ -63,10 +63,16 @@ async fn a_charge_that_is_as_the_books_say_is_looked_up_three_times_and_never_ag
     for on in BOTH {
         let world = charged(on, Vec::new()).await;
         assert_eq!(audit(&world).await, 0, "{on:?}");
-        for (day, wanted) in [("2026-01-21", "1 more"), ("2026-01-28", "2 more"), ("2026-02-25", "3 done")] {
-            world.clock.advance_to(at(&format!("{day}T12:00:00Z")));
+        assert_eq!(world.engine.audited.figures(), AuditFigures::default(), "{on:?}");
+        for (day, wanted, look_ups) in
+            [("2026-01-21", "1 more", 1), ("2026-01-28", "2 more", 2), ("2026-02-25", "3 done", 3)]
+        {
+            let now = at(&format!("{day}T12:00:00Z"));
+            world.clock.advance_to(now);
             assert_eq!(audit(&world).await, 2, "{on:?} {day}: leased, and recorded");
             assert_eq!(audits(&world).await, [wanted], "{on:?} {day}");
+            let figures = AuditFigures { look_ups, differences: 0, last_at: Some(now) };
+            assert_eq!(world.engine.audited.figures(), figures, "{on:?} {day}");
         }
         assert_eq!(world.reviews().await, [""; 0], "{on:?}");
         world.assert_books_agree().await;
@@ -81,6 +87,7 @@ async fn a_second_payment_of_a_period_is_found_after_a_day() {
         world.clock.advance_to(at("2026-01-21T12:00:00Z"));
         audit(&world).await;
         assert_eq!(world.reviews().await, ["double"], "{on:?}");
+        assert_eq!(world.engine.audited.figures().differences, 1, "{on:?}");
         assert_eq!(world.collected_minor().await, 25_600, "{on:?}: the books know of both");
     }
 }
@@ -95,6 +102,7 @@ async fn money_for_a_charge_that_was_given_up_is_found() {
         world.clock.advance_to(at("2026-01-21T12:00:00Z"));
         audit(&world).await;
         assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
+        assert_eq!(world.engine.audited.figures().differences, 1, "{on:?}");
         world.run_until("2026-01-21T13:00:00Z").await;
         world.assert_books_agree().await;
     }
@@ -109,6 +117,7 @@ async fn a_look_up_that_gives_no_conclusion_is_no_audit() {
         world.clock.advance_to(at("2026-01-21T12:00:00Z"));
         audit(&world).await;
         assert_eq!(audits(&world).await, ["0 more"], "{on:?}");
+        assert_eq!(world.engine.audited.figures(), AuditFigures::default(), "{on:?}");
         world.sandbox.set_script(Script::default());
         world.clock.advance(std::time::Duration::from_mins(4));
         audit(&world).await;

@@ -47,6 +47,54 @@ async fn figures_count_what_stands_where() {
 }
 
 #[tokio::test]
+async fn the_oldest_of_what_is_open_is_told() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let (now, store) = (ledger.now, &ledger.store);
+        let none = store.oldest().await.unwrap();
+        let since = [none.pending_since, none.unknown_since, none.review_since, none.held_since];
+        assert_eq!(since, [None; 4], "{on:?}");
+        assert_eq!((none.charges_held, none.most_sends, none.fences_raised), (0, 0, 0), "{on:?}");
+        for (reference, state, sent, sends) in [
+            ("A", AttemptState::Pending, 3, 1),
+            ("B", AttemptState::Pending, 90, 2),
+            ("C", AttemptState::Unknown, 7, 4),
+            ("D", AttemptState::Unknown, 60, 1),
+            // Whatever has ended counts for nothing.
+            ("E", AttemptState::Declined, 600, 9),
+        ] {
+            let (_, attempt) = ledger.due(reference, now).await;
+            let mut change = ledger.change(attempt, state).await;
+            change.first_sent_at = Some(now - minutes(sent));
+            change.unknown_since = (state == AttemptState::Unknown).then(|| now - minutes(sent) + minutes(1));
+            change.sends = sends;
+            ledger.apply(Changes { attempts: vec![change], ..Changes::default() }).await.unwrap();
+        }
+        for (reference, due) in [("F", 5), ("G", 50)] {
+            let charge = ledger.open(ledger.enter(reference).await, 0, ChargeState::Held).await;
+            let mut tx = ledger.begin().await;
+            let back = Statement::new("UPDATE charges SET due_at = $1 WHERE id = $2");
+            tx.run(back.bind(now - minutes(due)).bind(charge)).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        let mut tx = ledger.begin().await;
+        tx.open_reviews(&[ledger.review(ReviewReason::Brake, "a day", None)], now - minutes(40)).await.unwrap();
+        tx.open_reviews(&[ledger.review(ReviewReason::Brake, "another", None)], now - minutes(4)).await.unwrap();
+        for reason in ["gap", "asked"] {
+            let fence = NewFence { reason, detail: "seen in a test".to_owned(), lost_sends: 0, holds: false };
+            tx.raise_fence(&fence, "one", now).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let oldest = store.oldest().await.unwrap();
+        assert_eq!(oldest.pending_since, Some(now - minutes(90)), "{on:?}");
+        assert_eq!(oldest.unknown_since, Some(now - minutes(59)), "{on:?}");
+        assert_eq!(oldest.review_since, Some(now - minutes(40)), "{on:?}");
+        assert_eq!((oldest.charges_held, oldest.held_since), (2, Some(now - minutes(50))), "{on:?}");
+        assert_eq!((oldest.most_sends, oldest.fences_raised), (4, 2), "{on:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_hold_that_is_lifted_closes_its_review_case() {
     for on in BOTH {
         let ledger = Ledger::new(on).await;

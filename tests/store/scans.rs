@@ -4,7 +4,7 @@ use dues::store::Tx;
 use dues::store::attempts::{BRING_BACK, CLAIM_TO_SEND, LEASE_TO_LOOK_AT};
 use dues::store::charges::TO_AUDIT;
 use dues::store::db::Statement;
-use dues::store::figures::FIGURES;
+use dues::store::figures::{FIGURES, OLDEST};
 use dues::store::subscriptions::TO_BILL;
 
 use crate::ledger::{Ledger, minutes};
@@ -74,7 +74,8 @@ async fn the_due_scans_go_through_their_indexes() {
         let plan_of_audit = plan_of(&mut tx, on, statement).await;
         assert!(plan_of_audit.contains("charges_to_audit"), "{on:?}\n{plan_of_audit}");
         // What comes round with every scrape, or when a clock was set back, reads what is open alone.
-        let statements = [explain(on, FIGURES).bind(ledger.now + minutes(1))].into_iter().chain(
+        let figures = [explain(on, FIGURES).bind(ledger.now + minutes(1)), explain(on, OLDEST)];
+        let statements = figures.into_iter().chain(
             BRING_BACK
                 .map(|text| explain(on, text).bind(ledger.now))
                 .into_iter()

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
+use crate::engine::audit::{AuditCount, AuditFigures};
 use crate::engine::beat::Beat;
 use crate::engine::greet::UNHEARD;
 use crate::engine::{Engine, Gate, GateFigures, Steady};
@@ -19,6 +20,7 @@ pub(super) struct Health {
     clock: Clock,
     gate: OnceLock<Arc<Gate>>,
     steady: OnceLock<Arc<Steady>>,
+    audited: OnceLock<Arc<AuditCount>>,
     store: OnceLock<Store>,
     inside: Mutex<Inside>,
 }
@@ -27,6 +29,7 @@ pub(super) struct Health {
 struct Inside {
     database: Option<String>,
     stands: Option<String>,
+    refused: Option<String>,
     loops: BTreeMap<&'static str, Loop>,
 }
 
@@ -43,6 +46,7 @@ impl Health {
             clock,
             gate: OnceLock::new(),
             steady: OnceLock::new(),
+            audited: OnceLock::new(),
             store: OnceLock::new(),
             inside: Mutex::new(inside),
         }
@@ -52,7 +56,8 @@ impl Health {
     pub fn watch(&self, engine: &Engine) {
         let gate = self.gate.set(Arc::clone(&engine.gate));
         let steady = self.steady.set(Arc::clone(&engine.steady));
-        let _set_once = (gate, steady, self.store.set(engine.store.clone()));
+        let audited = self.audited.set(Arc::clone(&engine.audited));
+        let _set_once = (gate, steady, audited, self.store.set(engine.store.clone()));
     }
 
     /// The books, from when there are any.
@@ -65,10 +70,27 @@ impl Health {
         self.gate.get().map(|gate| gate.figures(self.clock.now()))
     }
 
+    /// What audits have come to, from when there is an engine.
+    pub fn audit_figures(&self) -> Option<AuditFigures> {
+        self.audited.get().map(|audited| audited.figures())
+    }
+
+    /// What the gateway's clock shows now; none where it was not heard.
+    pub fn gateway_now(&self) -> Option<Instant> {
+        self.steady.get().and_then(|steady| steady.gateway_now(self.clock.since_boot()))
+    }
+
     /// Rows that each verb has moved since the start.
     pub fn rows_moved(&self) -> Vec<(&'static str, usize)> {
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         inside.loops.iter().map(|(verb, it)| (*verb, it.done)).collect()
+    }
+
+    /// A loop begins: from now on it must come round, its first tick included.
+    pub fn expects(&self, verb: &'static str) {
+        let came_round = self.clock.since_boot();
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.loops.entry(verb).or_default().came_round = came_round;
     }
 
     /// A loop came round, whether its tick went well or not.
@@ -109,11 +131,22 @@ impl Health {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).stands = held.or(braked);
     }
 
+    /// The last reload was refused, and why; none where it was taken up.
+    pub fn reload_was_refused(&self, why: Option<String>) {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).refused = why;
+    }
+
     /// Whether every loop came round lately. A failed or idle tick counts: an outage is no reason to be killed.
     pub fn loops_come_round(&self) -> bool {
+        self.hanging().is_empty()
+    }
+
+    /// The loops that do not come round.
+    pub fn hanging(&self) -> Vec<&'static str> {
         let now = self.clock.since_boot();
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.loops.values().all(|it| now.saturating_sub(it.came_round) < HANGS_AFTER)
+        let hangs = |it: &Loop| now.saturating_sub(it.came_round) >= HANGS_AFTER;
+        inside.loops.iter().filter(|(_, it)| hangs(it)).map(|(verb, _)| *verb).collect()
     }
 
     /// What is not ready; empty: all is.
@@ -130,20 +163,88 @@ impl Health {
         } else if self.steady.get().is_some_and(|steady| steady.awaits_gateway()) {
             missing.push(format!("gateway: {UNHEARD}"));
         }
-        if !self.loops_come_round() {
-            missing.push("engine: a loop does not come round".to_owned());
+        let hanging = self.hanging();
+        if !hanging.is_empty() {
+            missing.push(format!("engine: {} does not come round", hanging.join(", ")));
         }
         missing
     }
 
     /// One line for `systemctl status`.
     pub fn line(&self) -> String {
-        let missing = self.not_ready();
-        if !missing.is_empty() {
-            return missing.join("; ");
-        }
+        let mut said = self.not_ready();
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let loops: Vec<String> = inside.loops.iter().map(|(verb, it)| format!("{verb} {}", it.done)).collect();
-        format!("ready; rows moved since the start: {}", loops.join(", "))
+        if said.is_empty() {
+            let loops: Vec<String> = inside.loops.iter().map(|(verb, it)| format!("{verb} {}", it.done)).collect();
+            said.push(format!("ready; rows moved since the start: {}", loops.join(", ")));
+        }
+        // No part is missing by it: the daemon goes on as before.
+        said.extend(
+            inside.refused.as_ref().map(|why| format!("the last reload was refused, the old config stays: {why}")),
+        );
+        said.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verbs::AFTER_FAILURE;
+    use super::*;
+    use crate::config::{self, Sources};
+    use crate::store::db::LOCK_TIMEOUT;
+
+    /// A daemon whose database answers, its clock in the test's hand.
+    fn healthy() -> (Health, Clock) {
+        let clock = Clock::manual(Clock::system().now());
+        let health = Health::new(clock.clone());
+        health.database_answers();
+        (health, clock)
+    }
+
+    #[test]
+    fn a_loop_that_never_finishes_its_first_tick_hangs() {
+        let (health, clock) = healthy();
+        health.expects("bill");
+        health.expects("collect");
+        clock.advance(HANGS_AFTER - Duration::from_secs(1));
+        assert!(health.loops_come_round(), "it has just begun");
+        health.came_round("bill", 0);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(health.hanging(), ["collect"]);
+        assert_eq!(health.not_ready(), ["engine: collect does not come round"]);
+        assert_eq!(health.line(), "engine: collect does not come round");
+        clock.advance(HANGS_AFTER);
+        assert_eq!(health.hanging(), ["bill", "collect"]);
+        health.came_round("bill", 0);
+        health.ended("collect");
+        assert!(health.loops_come_round(), "what has ended need not come round");
+    }
+
+    #[test]
+    fn a_locked_database_is_no_hang() {
+        let waits = |busy_timeout: &str| {
+            let flags = [("installation.name", "books"), ("database.busy_timeout", busy_timeout)];
+            let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            config::load(&Sources::of_flags(flags.to_vec())).map(|loaded| loaded.settings.database.busy_timeout)
+        };
+        let longest = waits("7s").expect("it is allowed");
+        assert!(waits("7001ms").is_err(), "nothing longer is");
+        // A tick that fails has waited for a free connection and for a lock; then its loop rests.
+        for lock in [longest, LOCK_TIMEOUT] {
+            assert!(longest + lock + AFTER_FAILURE < HANGS_AFTER, "{lock:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_reload_stands_in_the_status_line_until_one_is_taken_up() {
+        let (health, _) = healthy();
+        health.came_round("bill", 3);
+        assert_eq!(health.line(), "ready; rows moved since the start: bill 3");
+        health.reload_was_refused(Some("engine.batch: \"x\"".to_owned()));
+        let line = health.line();
+        assert!(line.starts_with("ready; ") && line.ends_with("the old config stays: engine.batch: \"x\""), "{line}");
+        assert!(health.not_ready().is_empty(), "it charges as before");
+        health.reload_was_refused(None);
+        assert_eq!(health.line(), "ready; rows moved since the start: bill 3");
     }
 }

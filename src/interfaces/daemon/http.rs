@@ -41,10 +41,11 @@ impl Server {
 }
 
 async fn alive(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    if health.loops_come_round() {
+    let hanging = health.hanging();
+    if hanging.is_empty() {
         (StatusCode::OK, "alive\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "a loop does not come round\n".to_owned())
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{} does not come round\n", hanging.join(", ")))
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::health::Health;
 use crate::clock::Instant;
 use crate::engine::GateFigures;
+use crate::engine::audit::AuditFigures;
 use crate::engine::beat::ALIVE_WITHIN;
-use crate::store::figures::FiguresRow;
+use crate::store::figures::{FiguresRow, OldestRow};
 use crate::store::{Store, StoreError};
 
 /// The text format's version.
@@ -22,23 +23,36 @@ const BOOKS_WITHIN: Duration = Duration::from_secs(3);
 struct Books {
     now: Instant,
     figures: FiguresRow,
+    oldest: OldestRow,
     living: usize,
-    held: bool,
+    held_at: Option<Instant>,
+    /// By how many seconds the database's clock is ahead of the gateway's; none where that was not heard.
+    ahead: Option<i64>,
     braked: bool,
 }
 
 /// All figures.
 pub(super) async fn read(health: &Health) -> String {
     let books = match health.store() {
-        Some(store) => tokio::time::timeout(BOOKS_WITHIN, Books::read(store)).await.ok().and_then(Result::ok),
+        Some(store) => tokio::time::timeout(BOOKS_WITHIN, Books::read(store, health)).await.ok().and_then(Result::ok),
         None => None,
     };
-    text(&health.rows_moved(), health.gate_figures().as_ref(), books.as_ref())
+    let own = Own { moved: health.rows_moved(), gate: health.gate_figures(), audit: health.audit_figures() };
+    text(&own, books.as_ref())
+}
+
+/// What the daemon knows by itself.
+#[derive(Debug, Default)]
+struct Own {
+    moved: Vec<(&'static str, usize)>,
+    gate: Option<GateFigures>,
+    audit: Option<AuditFigures>,
 }
 
 impl Books {
-    async fn read(store: &Store) -> Result<Books, StoreError> {
+    async fn read(store: &Store, health: &Health) -> Result<Books, StoreError> {
         let now = store.now().await?;
+        let ahead = health.gateway_now().map(|gateway| (now - gateway).num_seconds());
         let fence = store.fence_state().await?;
         let alive = |heartbeat_at| now - heartbeat_at < ALIVE_WITHIN;
         let nodes = store.nodes().await?;
@@ -46,7 +60,9 @@ impl Books {
             now,
             figures: store.figures(now).await?,
             living: nodes.iter().filter(|node| node.stopped_at.is_none() && alive(node.heartbeat_at)).count(),
-            held: fence.held_at.is_some(),
+            oldest: store.oldest().await?,
+            held_at: fence.held_at,
+            ahead,
             braked: fence.braked_at.is_some(),
         })
     }
@@ -72,11 +88,11 @@ impl Page {
     }
 }
 
-fn text(moved: &[(&'static str, usize)], gate: Option<&GateFigures>, books: Option<&Books>) -> String {
+fn text(own: &Own, books: Option<&Books>) -> String {
     let mut page = Page::default();
     page.gauge("dues_database_up", "Whether the database answers (1) or not (0).", u8::from(books.is_some()));
     let labels: Vec<(String, usize)> =
-        moved.iter().map(|(verb, rows)| (format!("{{verb=\"{verb}\"}}"), *rows)).collect();
+        own.moved.iter().map(|(verb, rows)| (format!("{{verb=\"{verb}\"}}"), *rows)).collect();
     let labels: Vec<(&str, usize)> = labels.iter().map(|(labels, rows)| (labels.as_str(), *rows)).collect();
     page.family(
         "dues_rows_moved_total",
@@ -84,8 +100,11 @@ fn text(moved: &[(&'static str, usize)], gate: Option<&GateFigures>, books: Opti
         "Rows that this daemon has moved since it started, by verb.",
         &labels,
     );
-    if let Some(gate) = gate {
+    if let Some(gate) = &own.gate {
         of_gate(&mut page, gate);
+    }
+    if let Some(audit) = &own.audit {
+        of_audit(&mut page, audit);
     }
     if let Some(books) = books {
         of_books(&mut page, books);
@@ -131,7 +150,7 @@ fn of_books(page: &mut Page, books: &Books) {
     page.gauge(
         "dues_held",
         "Whether nothing is sent until an operator acknowledges (1) or not (0).",
-        u8::from(books.held),
+        u8::from(books.held_at.is_some()),
     );
     page.gauge("dues_braked", "Whether collecting is stopped by the brake (1) or not (0).", u8::from(books.braked));
     page.gauge("dues_periods_due", "Billing periods that have begun and are not opened yet.", figures.periods_due);
@@ -141,12 +160,153 @@ fn of_books(page: &mut Page, books: &Books) {
     page.gauge("dues_attempts_pending", "Payments whose outcome the gateway has not told.", figures.pending);
     page.gauge("dues_attempts_unknown", "Attempts of which nothing is proven.", figures.unknown);
     page.gauge("dues_review_cases_open", "Review cases that wait for a person.", figures.reviews);
+    of_oldest(page, books);
+    if let Some(ahead) = books.ahead {
+        page.gauge(
+            "dues_database_clock_ahead_of_gateway_seconds",
+            "The database's clock less the gateway's, which is told in whole seconds; negative where it is behind.",
+            ahead,
+        );
+    }
+}
+
+/// Ages, in whole seconds; 0 where nothing stands so.
+fn of_oldest(page: &mut Page, books: &Books) {
+    let oldest = &books.oldest;
+    let age = |since: Option<Instant>| since.map_or(0, |at| (books.now - at).num_seconds().max(0));
+    page.gauge(
+        "dues_attempts_pending_oldest_age_seconds",
+        "Since the oldest pending payment was sent first.",
+        age(oldest.pending_since),
+    );
+    page.gauge(
+        "dues_attempts_unknown_oldest_age_seconds",
+        "For how long the oldest unknown outcome is unknown.",
+        age(oldest.unknown_since),
+    );
+    page.gauge(
+        "dues_review_cases_open_oldest_age_seconds",
+        "Since the oldest open review case was opened.",
+        age(oldest.review_since),
+    );
+    page.gauge("dues_hold_age_seconds", "For how long an operator is waited for.", age(books.held_at));
+    page.gauge(
+        "dues_charges_held",
+        "Charges that wait for a person to say whether they are billed.",
+        oldest.charges_held,
+    );
+    page.gauge("dues_charges_held_oldest_age_seconds", "Since the oldest of them fell due.", age(oldest.held_since));
+    page.gauge("dues_attempt_sends_max", "How often the live attempt that was sent most was sent.", oldest.most_sends);
+    page.family(
+        "dues_fences_raised_total",
+        "counter",
+        "Times that the books could not be trusted to be the latest, since they were begun.",
+        &[("", oldest.fences_raised)],
+    );
+}
+
+fn of_audit(page: &mut Page, audit: &AuditFigures) {
+    page.family(
+        "dues_audit_look_ups_total",
+        "counter",
+        "Charges that this daemon has looked up again since it started.",
+        &[("", audit.look_ups)],
+    );
+    page.family(
+        "dues_audit_differences_total",
+        "counter",
+        "Review cases that these look-ups opened, and charges that they moved.",
+        &[("", audit.differences)],
+    );
+    // None before the first: an age that grows from the start would alarm where nothing is to be audited.
+    let last: Vec<(&str, i64)> = audit.last_at.iter().map(|at| ("", at.timestamp())).collect();
+    page.family(
+        "dues_audit_last_look_up_timestamp_seconds",
+        "gauge",
+        "When the last of them was recorded, in Unix time; none before the first.",
+        &last,
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::instant_from_micros;
     use crate::engine::BudgetFigures;
+
+    /// Books in which everything that has an age has one.
+    fn troubled_books() -> Books {
+        let now = instant_from_micros(1_800_000_000_000_000);
+        let ago = |seconds| Some(now - chrono::TimeDelta::seconds(seconds));
+        Books {
+            now,
+            figures: FiguresRow {
+                periods_due: 1,
+                attempts_due: 2,
+                oldest_due_at: ago(30),
+                attempts_waiting: 3,
+                sending: 4,
+                pending: 5,
+                unknown: 6,
+                not_found: 0,
+                held_back: 0,
+                retries_to_come: 0,
+                charges_in_review: 0,
+                reviews: 7,
+            },
+            oldest: OldestRow {
+                pending_since: ago(90),
+                unknown_since: ago(60),
+                review_since: ago(3_600),
+                charges_held: 8,
+                held_since: ago(86_400),
+                most_sends: 5,
+                fences_raised: 9,
+            },
+            living: 2,
+            held_at: ago(120),
+            ahead: Some(-2),
+            braked: false,
+        }
+    }
+
+    #[test]
+    fn what_an_alarm_goes_by_is_told_in_base_units_and_no_name_is_said_twice() {
+        let now = instant_from_micros(1_800_000_000_000_000);
+        let audit = AuditFigures { look_ups: 12, differences: 1, last_at: Some(now) };
+        let own = Own { moved: Vec::new(), gate: None, audit: Some(audit) };
+        let page = text(&own, Some(&troubled_books()));
+        for line in [
+            "dues_lateness_seconds 30",
+            "dues_attempts_pending_oldest_age_seconds 90",
+            "dues_attempts_unknown_oldest_age_seconds 60",
+            "dues_review_cases_open_oldest_age_seconds 3600",
+            "dues_held 1",
+            "dues_hold_age_seconds 120",
+            "dues_charges_held 8",
+            "dues_charges_held_oldest_age_seconds 86400",
+            "dues_attempt_sends_max 5",
+            "# TYPE dues_fences_raised_total counter",
+            "dues_fences_raised_total 9",
+            "dues_audit_look_ups_total 12",
+            "# TYPE dues_audit_differences_total counter",
+            "dues_audit_differences_total 1",
+            "dues_audit_last_look_up_timestamp_seconds 1800000000",
+            "dues_database_clock_ahead_of_gateway_seconds -2",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{line} is missing in\n{page}");
+        }
+        let types: Vec<(&str, &str)> =
+            page.lines().filter_map(|it| it.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+        let mut names: Vec<&str> = types.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), types.len(), "{page}");
+        for (name, kind) in types {
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+            assert!(page.contains(&format!("# HELP {name} ")), "{name}");
+        }
+    }
 
     #[test]
     fn each_family_has_its_help_and_type_and_unlimited_budgets_have_no_rate() {
@@ -155,7 +315,7 @@ mod tests {
             writes: BudgetFigures { per_second: Some(90), spent: 7 },
             reads: BudgetFigures { per_second: None, spent: 9 },
         };
-        let page = text(&[("bill", 3)], Some(&gate), None);
+        let page = text(&Own { moved: vec![("bill", 3)], gate: Some(gate), audit: None }, None);
         for line in [
             "# TYPE dues_gateway_circuit_open gauge",
             "dues_gateway_circuit_open 1",
@@ -169,6 +329,7 @@ mod tests {
             assert!(page.lines().any(|it| it == line), "{line} is missing in\n{page}");
         }
         assert!(!page.contains("per_second{kind=\"read\"}") && !page.contains("dues_held"), "{page}");
+        assert!(!page.contains("dues_audit"), "{page}");
         let named = page.lines().filter(|it| !it.starts_with('#')).all(|it| it.starts_with("dues_"));
         assert!(named, "{page}");
     }

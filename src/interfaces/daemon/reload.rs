@@ -95,7 +95,7 @@ mod tests {
         let running = loaded(&[]).settings;
         for (key, value) in [
             ("database.max_connections", "9"),
-            ("database.busy_timeout", "11s"),
+            ("database.busy_timeout", "6s"),
             ("database.migrate", "false"),
             ("gateway.secret_key_file", "/etc/dues/key"),
             ("gateway.connect_timeout", "6s"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::health::Health;
 use crate::engine::audit::Audit;
@@ -15,7 +16,7 @@ use crate::engine::{Engine, EngineError, Rules, Tick};
 /// A loop comes round at least so often, with or without a bell.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 /// After a tick that failed.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+pub(super) const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// What the loops share.
 #[derive(Debug, Clone)]
@@ -43,8 +44,14 @@ pub(super) trait Verb: Send + 'static {
 }
 
 impl Daemon {
+    /// Begins the loop of a verb; from now on it must come round.
+    pub fn spawn<V: Verb>(&self, tracker: &TaskTracker, verb: V, cron: &Arc<Notify>, bell: &Arc<Notify>) {
+        self.health.expects(V::NAME);
+        tracker.spawn(self.clone().turn(verb, Arc::clone(cron), Arc::clone(bell)));
+    }
+
     /// Turns a verb until the daemon stops and everything under way is recorded.
-    pub async fn turn<V: Verb>(mut self, mut verb: V, cron: Arc<Notify>, bell: Arc<Notify>) {
+    async fn turn<V: Verb>(mut self, mut verb: V, cron: Arc<Notify>, bell: Arc<Notify>) {
         loop {
             if self.rules.has_changed().unwrap_or(false) {
                 verb.engine().rules = Arc::clone(&self.rules.borrow_and_update());

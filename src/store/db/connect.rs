@@ -30,8 +30,9 @@ const SQLITE_READERS_CACHE: &str = "-2048";
 const SQLITE_CACHE: &str = "-16384";
 /// The first connection to PostgreSQL is waited for so long, or as long as `busy_timeout` says if that is shorter.
 const FIRST_CONNECTION: Duration = Duration::from_secs(5);
-/// PostgreSQL gives up waiting for a lock after this many milliseconds.
-const LOCK_TIMEOUT_MS: &str = "30000";
+/// PostgreSQL gives up waiting for a lock after so long. With the wait for a free connection before it, it stays below what a daemon's loop
+/// takes to be told from one that hangs: a locked database is no reason to be killed.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(11);
 /// PostgreSQL ends a transaction whose daemon has said nothing for so many milliseconds. No transaction waits for the gateway, so such a
 /// daemon is frozen or cut off, and what it has locked holds up every other. Shorter than their patience.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
@@ -165,10 +166,11 @@ impl Store {
 fn postgres_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url.expose_secret())
         .map_err(|_| StoreError::Url("postgres: is followed by //user:password@host:port/database"))?;
+    let lock_timeout = format!("{}ms", LOCK_TIMEOUT.as_millis());
     let settings = [
         ("synchronous_commit", "on"),
         ("timezone", "UTC"),
-        ("lock_timeout", LOCK_TIMEOUT_MS),
+        ("lock_timeout", lock_timeout.as_str()),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
         ("jit", "off"),
     ];
