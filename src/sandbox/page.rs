@@ -3,7 +3,7 @@
 use super::Sandbox;
 use super::exchange::{Answer, HttpRequest, Method, pairs};
 use super::ledger::REFUSED_BY_CUSTOMER;
-use super::payment::{Payment, Status};
+use super::payment::{Payment, PaymentType, Status};
 use super::script::Outcome;
 use crate::clock::Instant;
 use crate::domain::money::Money;
@@ -66,7 +66,7 @@ fn shown(payment: &Payment, merchant: &str, now: Instant) -> String {
     } else {
         format!("<p><strong>There is nothing to decide: this payment is {}.</strong></p>", payment.status(now).as_str())
     };
-    let recurring = if payment.payment_type == "Recurring" {
+    let recurring = if payment.payment_type == PaymentType::Recurring {
         "<p>By paying you also let this merchant charge the wallet again later.</p>"
     } else {
         ""
