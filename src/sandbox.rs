@@ -126,6 +126,7 @@ impl Sandbox {
         let answer = match (request.method, &parts[..count]) {
             (_, ["payments", rest @ ..]) => api::answer(self, &request, rest, query, &request_id, fault, now),
             (_, ["pay", id]) => page::answer(self, &request, id, now),
+            (Method::Get, [""]) => page::returned(self, query, now),
             (_, ["sandbox", rest @ ..]) => control::answer(self, &request, rest),
             _ => Answer::empty(404),
         };

@@ -341,6 +341,12 @@ fn an_unknown_field_is_ignored_but_counted() {
     let unknown = sandbox.books().unknown_fields;
     assert_eq!(unknown.keys().collect::<Vec<_>>(), ["customer.mail", "procesing_channel_id"]);
     assert_eq!(sandbox.summary().unknown_fields, 2);
+    // What is null was not said.
+    let mut order = with(later("R-2"), "misspelt", Value::Null);
+    order["items"][0]["reference"] = Value::Null;
+    order["items"][0]["kind"] = Value::Null;
+    assert_eq!(pay(&sandbox, "k2", &order).status, 202);
+    assert_eq!(sandbox.summary().unknown_fields, 2);
 }
 
 #[test]

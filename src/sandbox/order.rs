@@ -204,9 +204,13 @@ fn customer(fields: &mut Fields, unknown: &mut Vec<String>) -> Result<OrderCusto
 }
 
 fn items(fields: &mut Fields, unknown: &mut Vec<String>) -> Result<Option<Value>, Refusal> {
-    let Some(items) = fields.take::<Vec<Map<String, Value>>>("items", "items_invalid")? else { return Ok(None) };
-    let known = |field: &str| matches!(field, "name" | "reference" | "unit_price" | "quantity" | "total_amount");
-    for item in &items {
+    let Some(mut items) = fields.take::<Vec<Map<String, Value>>>("items", "items_invalid")? else { return Ok(None) };
+    let known = |field: &str| {
+        matches!(field, "name" | "reference" | "unit_price" | "quantity" | "total_amount" | "type" | "sub_type")
+    };
+    for item in &mut items {
+        // As everywhere `null` is as good as absent; Checkout.com's SDK for Python sends some.
+        item.retain(|_, value| !value.is_null());
         let text = |field| item.get(field).is_none_or(|v: &Value| v.as_str().is_some_and(|t| t.chars().count() <= 255));
         let number = |field, least| item.get(field).is_none_or(|v: &Value| v.as_u64().is_some_and(|n| n >= least));
         if !(text("name") && text("reference") && number("unit_price", 0) && number("quantity", 1)) {

@@ -101,9 +101,10 @@ impl Args {
         let listener = TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("{} could not be listened on", self.listen))?;
-        let url = format!("http://{}", listener.local_addr().context("the sandbox has no address")?);
+        let listens = format!("http://{}", listener.local_addr().context("the sandbox has no address")?);
         let told = Told {
-            url: self.public_url.clone().unwrap_or(url),
+            url: self.public_url.clone().unwrap_or_else(|| listens.clone()),
+            listens,
             key_shown: match &self.secret_key_file {
                 None => Settings::default().secret_key.expose_secret().to_owned(),
                 Some(file) => format!("as in {}", file.display()),
@@ -185,6 +186,7 @@ fn secret_in(path: Option<&Path>, wanted: &str) -> anyhow::Result<Option<SecretS
 /// What a run says at its start.
 struct Told {
     url: String,
+    listens: String,
     key_shown: String,
     state: Option<PathBuf>,
 }
@@ -192,13 +194,14 @@ struct Told {
 impl Told {
     /// Says where everything is. In JSON it is one line, which a program reads while the sandbox runs.
     fn announce(self, json: bool, sandbox: &Sandbox) -> anyhow::Result<()> {
-        let Told { url, key_shown, state } = self;
+        let Told { url, listens, key_shown, state } = self;
         let page = format!("{url}/pay/PAYMENT_ID");
         let books = format!("{url}/sandbox/books");
         let payments = sandbox.summary().payments;
         if json {
             let document = json!({
                 "url": url,
+                "listens": listens,
                 "secret_key": key_shown,
                 "customer_page": page,
                 "books": books,
