@@ -81,15 +81,16 @@ fn shown(payment: &Payment, returns: &Returns, merchant: &str, now: Instant) -> 
     );
     let (amount, merchant) = (escaped(&amount), escaped(merchant));
     let line = |name, text: &str| format!("<div><dt>{name}</dt><dd>{}</dd></div>", escaped(text));
+    let id = |name, text: &str| format!("<div><dt>{name}</dt><dd class=\"id\">{}</dd></div>", escaped(text));
     let details = [
         payment.description.as_deref().map(|text| line("For", text)),
-        Some(line("Reference", &payment.reference)),
-        Some(line("Payment", &payment.id)),
+        Some(id("Reference", &payment.reference)),
+        Some(id("Payment", &payment.id)),
     ];
     let details: String = details.into_iter().flatten().collect();
     let below = if payment.awaits_customer(now) { choice(payment) } else { ended(payment, returns, now) };
     let body = format!(
-        "<h1><span class=\"to\">{merchant}</span> <span class=\"amount\">{amount}</span></h1><dl>{details}</dl>{below}"
+        "<h1><span class=\"to\">To {merchant}</span> <span class=\"amount\">{amount}</span></h1><dl>{details}</dl>{below}"
     );
     page(200, &format!("{amount} to {merchant}"), &body)
 }
@@ -101,8 +102,9 @@ fn choice(payment: &Payment) -> String {
     };
     let until = match payment.course {
         Course::Awaits { until } => {
-            let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
-            format!("<p class=\"small\">You can decide until <time>{until}</time>.</p>")
+            let exact = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let read = until.format("%-d %b %Y, %H:%M");
+            format!("<p class=\"small\">You can decide until <time datetime=\"{exact}\">{read} UTC</time>.</p>")
         }
         Course::Ends { .. } => String::new(),
     };
