@@ -26,8 +26,10 @@ use super::{Sandbox, StateFile, StateFileError};
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 /// A connection that gets no answer is dropped after this long, if the client has not gone before.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Between two writings of the state: a kill loses at most what happened since the last one.
+/// The least time between two writings of the state: a kill loses at most what happened since the last one.
 const SAVE_PACE: Duration = Duration::from_secs(1);
+/// After a writing it rests so many times as long as that took: large books are written less often, and answers go on between.
+const SAVE_REST: u32 = 9;
 
 /// Why a sandbox stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -84,14 +86,15 @@ impl Sandbox {
     async fn keep(&self, file: &Arc<StateFile>) -> StateFileError {
         let mut saved = None;
         loop {
-            let changes = self.changes();
+            let (changes, began) = (self.changes(), self.0.clock.since_boot());
             if saved != Some(changes) {
                 if let Err(failed) = self.save_beside(file).await {
                     return failed;
                 }
                 saved = Some(changes);
             }
-            tokio::time::sleep(SAVE_PACE).await;
+            let took = self.0.clock.since_boot().saturating_sub(began);
+            tokio::time::sleep(SAVE_PACE.max(took.saturating_mul(SAVE_REST))).await;
         }
     }
 

@@ -209,3 +209,20 @@ fn it_is_controlled_from_beyond_loopback_only_with_a_token() {
     assert!(!told.to_string().contains("tok_of_a_file"));
     assert_eq!(running.end("TERM"), (String::new(), Some(0)));
 }
+
+#[test]
+fn it_ends_where_its_state_cannot_be_kept() {
+    let shop = Shop::without_books();
+    let directory = shop.path("kept");
+    std::fs::create_dir(&directory).unwrap();
+    let state = directory.join("state.json");
+    let mut running = Running::start(&shop, &["--json", "--quiet", "--state", state.to_str().unwrap()]);
+    let url = running.first_line()["url"].as_str().unwrap().to_owned();
+    std::fs::remove_dir_all(&directory).unwrap();
+    charge(&url, "k1");
+    let ended = (0..200).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        running.child.try_wait().unwrap()
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "a stand-in that forgets is none");
+}
