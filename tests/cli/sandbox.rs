@@ -110,6 +110,9 @@ fn it_refuses_what_is_not_loopback_and_what_it_cannot_read() {
     let (rules, empty) = (shop.path("rules.toml"), shop.path("empty"));
     shop.write("damaged", "{\"version\": 1, \"paym");
     let (damaged, missing) = (shop.path("damaged"), shop.path("missing/state.json"));
+    shop.write("token", "tok_of_a_file\n");
+    let linkless = said(&mut shop.bare(&["sandbox", "--listen", "0.0.0.0:0", "--control-token-file", "token"]));
+    assert!(linkless.code == 1 && linkless.err.contains("--public-url"));
     for (arguments, told) in [
         (["--state", damaged.to_str().unwrap()], "was damaged"),
         (["--state", missing.to_str().unwrap()], "cannot be read"),

@@ -91,6 +91,9 @@ impl Args {
                 self.listen.ip()
             );
         }
+        if self.listen.ip().is_unspecified() && self.public_url.is_none() {
+            bail!("nobody can open a link to {}: give --public-url, which redirect links begin with", self.listen.ip());
+        }
         let script = self.script()?;
         let own_key = secret_in(self.secret_key_file.as_deref(), "secret key: one line such as sk_sbox_...")?;
         let control_token = secret_in(self.control_token_file.as_deref(), "control token: one line")?;
