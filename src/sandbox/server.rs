@@ -63,7 +63,8 @@ impl Sandbox {
             .await
     }
 
-    /// The same, and the state is kept in `file`: at a bounded pace where something has changed, and at the stop.
+    /// The same, and the state is kept in `file`: at a bounded pace where something has changed, and at the stop. The caller has
+    /// saved once before: from then on the ids of this run are its own.
     ///
     /// # Errors
     /// [`ServeError`]: the listener or the file failed.
@@ -84,14 +85,14 @@ impl Sandbox {
 
     /// Saves whenever something has changed, until that fails.
     async fn keep(&self, file: &Arc<StateFile>) -> StateFileError {
-        let mut saved = None;
+        let mut saved = self.changes();
         loop {
             let (changes, began) = (self.changes(), self.0.clock.since_boot());
-            if saved != Some(changes) {
+            if saved != changes {
                 if let Err(failed) = self.save_beside(file).await {
                     return failed;
                 }
-                saved = Some(changes);
+                saved = changes;
             }
             let took = self.0.clock.since_boot().saturating_sub(began);
             tokio::time::sleep(SAVE_PACE.max(took.saturating_mul(SAVE_REST))).await;
