@@ -10,6 +10,10 @@ use dues::gateway::transport::{Lost, Method};
 use dues::sandbox::{Fate, Fault, HttpRequest, Outcome, Rule, Sandbox, Script, Settings, Status};
 use serde_json::{Value, json};
 
+#[path = "sandbox/control.rs"]
+mod control;
+#[path = "sandbox/kept.rs"]
+mod kept;
 #[path = "sandbox/socket.rs"]
 mod socket;
 #[path = "sandbox/world.rs"]
@@ -32,7 +36,9 @@ fn a_later_payment_is_pending_and_then_captured() {
     assert_eq!(id.len(), "pay_".len() + 26);
 
     assert_eq!(read(&sandbox, &id)["status"], "Pending");
-    assert_eq!(read_path(&sandbox, &format!("/payments/{id}/actions")), json!([]));
+    let waiting = read_path(&sandbox, &format!("/payments/{id}/actions"));
+    assert_eq!((waiting.as_array().unwrap().len(), &waiting[0]["type"]), (1, &json!("Authorization")));
+    assert_eq!((&waiting[0]["approved"], &waiting[0]["response_code"]), (&json!(false), &json!("20118")));
     clock.advance(Duration::from_secs(30));
     let payment = read(&sandbox, &id);
     assert_eq!(payment["status"], "Captured");
@@ -43,7 +49,7 @@ fn a_later_payment_is_pending_and_then_captured() {
     assert!(payment.get("response_code").is_none());
     let actions = read_path(&sandbox, &format!("/payments/{id}/actions"));
     assert_eq!((&actions[0]["type"], &actions[1]["type"]), (&json!("Capture"), &json!("Authorization")));
-    assert_eq!(actions[1]["response_code"], "10000");
+    assert_eq!((&actions[1]["response_code"], &actions[1]["id"]), (&json!("10000"), &waiting[0]["id"]));
 }
 
 #[test]
@@ -334,6 +340,12 @@ fn an_unknown_field_is_ignored_but_counted() {
     assert_eq!(pay(&sandbox, "k1", &order).status, 202);
     let unknown = sandbox.books().unknown_fields;
     assert_eq!(unknown.keys().collect::<Vec<_>>(), ["customer.mail", "procesing_channel_id"]);
+    assert_eq!(sandbox.summary().unknown_fields, 2);
+    // What is null was not said.
+    let mut order = with(later("R-2"), "misspelt", Value::Null);
+    order["items"][0]["reference"] = Value::Null;
+    order["items"][0]["kind"] = Value::Null;
+    assert_eq!(pay(&sandbox, "k2", &order).status, 202);
     assert_eq!(sandbox.summary().unknown_fields, 2);
 }
 

@@ -95,8 +95,7 @@ pub(super) fn answer(
 }
 
 fn is_authorised(sandbox: &Sandbox, request: &HttpRequest<'_>) -> bool {
-    let key = request.authorization.and_then(|value| value.strip_prefix("Bearer "));
-    key == Some(sandbox.settings().secret_key.expose_secret())
+    request.bearer() == Some(sandbox.settings().secret_key.expose_secret())
 }
 
 fn read<'a>(request: &HttpRequest<'a>, parts: &[&'a str], query: &str) -> Result<Call<'a>, Refusal> {

@@ -138,7 +138,7 @@ impl BookedPayment {
             captured_minor: payment.captured_minor(now),
             refunded_minor: payment.refunded_minor(now),
             currency: payment.currency.clone(),
-            payment_type: payment.payment_type.to_owned(),
+            payment_type: payment.payment_type.as_str().to_owned(),
             source_id: payment.source_id.clone(),
             customer_email: payment.customer.email.clone(),
             metadata: payment.metadata.clone(),

@@ -22,6 +22,13 @@ pub struct HttpRequest<'a> {
     pub body: &'a [u8],
 }
 
+impl HttpRequest<'_> {
+    /// What the `Authorization` header carries as a bearer.
+    pub(super) fn bearer(&self) -> Option<&str> {
+        self.authorization.and_then(|value| value.strip_prefix("Bearer "))
+    }
+}
+
 /// What becomes of an answer on its way to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {

@@ -76,7 +76,8 @@ impl Fields {
     /// Notes the names of what was left over.
     pub(super) fn note_left(self, unknown: &mut Vec<String>) {
         let name = self.name;
-        unknown.extend(self.left.into_iter().map(|(field, _)| match name {
+        let left = self.left.into_iter().filter(|(_, value)| !value.is_null());
+        unknown.extend(left.map(|(field, _)| match name {
             "" => field,
             _ => format!("{name}.{field}"),
         }));

@@ -2,10 +2,10 @@
 //! A key counts for the whole account, whatever the path: the strictest reading of what Checkout.com leaves open.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::TimeDelta;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::clock::Instant;
 
@@ -24,7 +24,8 @@ pub(super) enum Verdict {
 }
 
 /// Sends that a careful client never makes, by kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RuleBreaches {
     /// A known key came with another path or body.
     pub other_body: u64,
@@ -42,14 +43,16 @@ impl RuleBreaches {
 }
 
 /// All keys ever seen. They are never forgotten, because the books count their sends; what expires is what they saved.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Keys {
     by_key: HashMap<String, Key>,
     /// What the client did wrong so far.
     pub(super) breaches: RuleBreaches,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Key {
     sends: u32,
     last_sent_at: Instant,
@@ -58,10 +61,12 @@ struct Key {
     saved: Option<Saved>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Saved {
     status: u16,
-    body: Vec<u8>,
+    /// JSON that the sandbox wrote itself.
+    body: String,
     until: Instant,
 }
 
@@ -87,7 +92,7 @@ impl Keys {
             return Verdict::InFlight;
         }
         match &known.saved {
-            Some(saved) if now < saved.until => Verdict::Replay(saved.status, saved.body.clone()),
+            Some(saved) if now < saved.until => Verdict::Replay(saved.status, saved.body.clone().into_bytes()),
             Some(_) | None => Verdict::Run,
         }
     }
@@ -95,7 +100,7 @@ impl Keys {
     /// Saves the answer to `key` until `until`.
     pub(super) fn save(&mut self, key: &str, status: u16, body: &[u8], until: Instant) {
         if let Some(known) = self.by_key.get_mut(key) {
-            known.saved = Some(Saved { status, body: body.to_vec(), until });
+            known.saved = Some(Saved { status, body: String::from_utf8_lossy(body).into_owned(), until });
         }
     }
 
@@ -112,10 +117,10 @@ impl Keys {
     }
 }
 
-/// A number that two requests share only when path and body are the same.
+/// A number that two requests share only when path and body are the same. It stands in state files, so that it must be the
+/// same in every build: the standard library's hasher does not promise that.
 pub(super) fn fingerprint(path: &str, body: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
-    body.hash(&mut hasher);
-    hasher.finish()
+    let digest = Sha256::new().chain_update(path).chain_update([0]).chain_update(body).finalize();
+    let (first, _) = digest.split_first_chunk().expect("a SHA-256 is longer than eight bytes");
+    u64::from_be_bytes(*first)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::exchange::Refusal;
 use super::names::Names;
 use super::order::{OrderCustomer, OrderSource, PaymentOrder, RefundOrder};
-use super::payment::{Course, Customer, Payment, Refund, Returns, Status, later};
+use super::payment::{Course, Customer, Payment, PaymentType, Refund, Returns, Status, later};
 use super::script::Outcome;
 use super::script::cast::Cast;
 use super::settings::Settings;
@@ -32,6 +32,29 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// The ledger that these payments made, in the order in which they came. None where two bear the same id.
+    pub(super) fn of(payments: Vec<Payment>, revoked: HashMap<String, Instant>) -> Option<Ledger> {
+        let mut ledger = Ledger { revoked, ..Ledger::default() };
+        for payment in payments {
+            let index = ledger.payments.len();
+            if ledger.by_id.insert(payment.id.clone(), index).is_some() {
+                return None;
+            }
+            if payment.returns.is_some() {
+                ledger.by_session.insert(payment.session_id.clone(), index);
+                ledger.sources.extend(payment.source_id.clone().map(|source_id| (source_id, index)));
+            }
+            ledger.by_reference.entry(payment.reference.clone()).or_default().push(index);
+            if let Some(email) = &payment.customer.email
+                && ledger.customers_by_email.get(email).is_none_or(|known| known.id != payment.customer.id)
+            {
+                ledger.customers_by_email.insert(email.clone(), payment.customer.clone());
+            }
+            ledger.payments.push(payment);
+        }
+        Some(ledger)
+    }
+
     /// Makes a payment. All that will become of it is decided here, so that nothing depends on who looks when.
     pub(super) fn open(
         &mut self,
@@ -51,7 +74,7 @@ impl Ledger {
             OrderSource::Kept { source_id } => (None, Some(source_id)),
             OrderSource::Wallet { success_url, failure_url } => {
                 self.by_session.insert(session_id.clone(), index);
-                let source_id = (order.payment_type == "Recurring").then(|| names.id("src_"));
+                let source_id = (order.payment_type == PaymentType::Recurring).then(|| names.id("src_"));
                 if let Some(source_id) = &source_id {
                     self.sources.insert(source_id.clone(), index);
                 }
@@ -193,6 +216,11 @@ impl Ledger {
     /// From `now` on, every new charge on this source is declined.
     pub(super) fn revoke(&mut self, source_id: &str, now: Instant) {
         self.revoked.insert(source_id.to_owned(), now);
+    }
+
+    /// The sources that were revoked, and when.
+    pub(super) fn revoked(&self) -> &HashMap<String, Instant> {
+        &self.revoked
     }
 
     /// Accepts a refund, and gives the payment with the refund as its last.

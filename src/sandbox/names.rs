@@ -16,6 +16,13 @@ impl Names {
         Names { ids: Chance::seeded(seed), dice: Chance::seeded(seed.rotate_left(32) ^ 0x5eed) }
     }
 
+    /// The generators of one run of several on the same books; the first run is number 0. Each run has its own, because a run
+    /// that was killed may have given ids that were never written down.
+    pub(super) fn of_run(seed: u64, run: u64) -> Self {
+        // The odd constant is that of Fibonacci hashing: runs of one seed land far from each other and from other seeds.
+        Names::seeded(seed ^ run.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
     /// `prefix` and 26 characters, as Checkout.com's ids are today.
     pub(super) fn id(&self, prefix: &str) -> String {
         let mut bytes = [0; 16];

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::exchange::Refusal;
 use super::fields::{Fields, is_id};
+use super::payment::PaymentType;
 use super::script::cast::Facts;
 use crate::domain::money::LARGEST_AMOUNT_MINOR;
 
@@ -15,7 +16,7 @@ pub(super) struct PaymentOrder {
     pub(super) source: OrderSource,
     pub(super) amount_minor: i64,
     pub(super) currency: String,
-    pub(super) payment_type: &'static str,
+    pub(super) payment_type: PaymentType,
     pub(super) reference: String,
     pub(super) description: Option<String>,
     pub(super) customer: OrderCustomer,
@@ -122,15 +123,15 @@ impl RefundOrder {
     }
 }
 
-fn payment_type(fields: &mut Fields) -> Result<&'static str, Refusal> {
+fn payment_type(fields: &mut Fields) -> Result<PaymentType, Refusal> {
     let wrong = Refusal::invalid("payment_type_invalid");
     let payment_type = match fields.take_text("payment_type", 20, "payment_type_invalid")?.as_deref() {
-        None | Some("Regular") => "Regular",
-        Some("Recurring") => "Recurring",
+        None | Some("Regular") => PaymentType::Regular,
+        Some("Recurring") => PaymentType::Recurring,
         Some(_) => return Err(wrong),
     };
     let merchant_initiated = fields.take("merchant_initiated", "merchant_initiated_invalid")?.unwrap_or(false);
-    if merchant_initiated && payment_type == "Regular" {
+    if merchant_initiated && payment_type == PaymentType::Regular {
         return Err(wrong);
     }
     // The wallet knows no separate capture: a request that asks for one is a mistake worth hearing about.
@@ -140,7 +141,7 @@ fn payment_type(fields: &mut Fields) -> Result<&'static str, Refusal> {
     Ok(payment_type)
 }
 
-fn source(fields: &mut Fields, payment_type: &str, unknown: &mut Vec<String>) -> Result<OrderSource, Refusal> {
+fn source(fields: &mut Fields, payment_type: PaymentType, unknown: &mut Vec<String>) -> Result<OrderSource, Refusal> {
     let mut source = fields.take_object("source", "source_invalid")?;
     let mut processing = fields.take_object("processing", "processing_invalid")?;
     let success_url = fields.take_url("success_url", "success_url_invalid")?;
@@ -165,7 +166,7 @@ fn source(fields: &mut Fields, payment_type: &str, unknown: &mut Vec<String>) ->
         "id" => {
             source.take_text("payment_method", 50, "source_payment_method_invalid")?;
             let source_id = source.take_text("id", 100, "source_id_invalid")?;
-            if payment_type != "Recurring" {
+            if payment_type != PaymentType::Recurring {
                 return Err(Refusal::invalid("payment_type_invalid"));
             }
             let source_id = source_id.filter(|id| is_id(id, "src_", 1..=64));
@@ -203,9 +204,13 @@ fn customer(fields: &mut Fields, unknown: &mut Vec<String>) -> Result<OrderCusto
 }
 
 fn items(fields: &mut Fields, unknown: &mut Vec<String>) -> Result<Option<Value>, Refusal> {
-    let Some(items) = fields.take::<Vec<Map<String, Value>>>("items", "items_invalid")? else { return Ok(None) };
-    let known = |field: &str| matches!(field, "name" | "reference" | "unit_price" | "quantity" | "total_amount");
-    for item in &items {
+    let Some(mut items) = fields.take::<Vec<Map<String, Value>>>("items", "items_invalid")? else { return Ok(None) };
+    let known = |field: &str| {
+        matches!(field, "name" | "reference" | "unit_price" | "quantity" | "total_amount" | "type" | "sub_type")
+    };
+    for item in &mut items {
+        // As everywhere `null` is as good as absent; Checkout.com's SDK for Python sends some.
+        item.retain(|_, value| !value.is_null());
         let text = |field| item.get(field).is_none_or(|v: &Value| v.as_str().is_some_and(|t| t.chars().count() <= 255));
         let number = |field, least| item.get(field).is_none_or(|v: &Value| v.as_u64().is_some_and(|n| n >= least));
         if !(text("name") && text("reference") && number("unit_price", 0) && number("quantity", 1)) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::script::Outcome;
@@ -11,7 +11,8 @@ use super::script::cast::Facts;
 use crate::clock::Instant;
 
 /// A payment, its refunds, and its future.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Payment {
     pub(super) id: String,
     pub(super) session_id: String,
@@ -19,7 +20,7 @@ pub(super) struct Payment {
     pub(super) capture_id: String,
     pub(super) amount_minor: i64,
     pub(super) currency: String,
-    pub(super) payment_type: &'static str,
+    pub(super) payment_type: PaymentType,
     pub(super) reference: String,
     pub(super) description: Option<String>,
     pub(super) customer: Customer,
@@ -38,8 +39,28 @@ pub(super) struct Payment {
     pub(super) refunds: Vec<Refund>,
 }
 
+/// Whether a payment's source may be charged again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum PaymentType {
+    /// It may not.
+    Regular,
+    /// It may: a first payment makes a source, a later one uses it.
+    Recurring,
+}
+
+impl PaymentType {
+    /// The gateway's word.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            PaymentType::Regular => "Regular",
+            PaymentType::Recurring => "Recurring",
+        }
+    }
+}
+
 /// The customer, with the ids the gateway and the wallet gave.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Customer {
     pub(super) id: String,
     pub(super) email: Option<String>,
@@ -48,14 +69,16 @@ pub(super) struct Customer {
 }
 
 /// Where the wallet sends the customer.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Returns {
     pub(super) success_url: String,
     pub(super) failure_url: String,
 }
 
 /// What will become of a payment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Course {
     /// The customer has until this instant to decide.
     Awaits { until: Instant },
@@ -64,7 +87,8 @@ pub(super) enum Course {
 }
 
 /// A refund that was accepted.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Refund {
     pub(super) action_id: String,
     pub(super) amount_minor: i64,

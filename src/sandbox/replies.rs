@@ -165,7 +165,7 @@ impl<'a> Shown<'a> {
             items: payment.items.as_ref(),
             amount: payment.amount_minor,
             currency: &payment.currency,
-            payment_type: payment.payment_type,
+            payment_type: payment.payment_type.as_str(),
             reference: &payment.reference,
             description: payment.description.as_deref(),
             status: status.unwrap_or_else(|| payment.status(now).as_str()),
@@ -198,7 +198,9 @@ impl<'a> Action<'a> {
     pub(super) fn all_of(payment: &'a Payment, now: Instant) -> Vec<Action<'a>> {
         let refunds = payment.refunds.iter().rev().filter(|refund| refund.settles_at <= now);
         let mut actions: Vec<_> = refunds.map(Action::refund).collect();
-        let Some((at, outcome)) = payment.ended(now) else { return actions };
+        // A payment has at least one action from the start, says the specification of the API. That it is an authorisation
+        // that waits is our reading.
+        let (at, outcome) = payment.ended(now).unwrap_or((payment.requested_at, &Outcome::Pending));
         let (response_code, response_summary) = response(outcome);
         let approved = *outcome == Outcome::Capture;
         let of_kind = |kind, id| Action {

@@ -6,6 +6,8 @@ mod file;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 
 pub use file::ScriptError;
@@ -96,7 +98,8 @@ pub enum Effect {
 }
 
 /// How a payment ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The money is taken. A first payment is thereby approved without a customer.
     Capture,

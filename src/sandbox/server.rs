@@ -19,13 +19,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::Sandbox;
 use super::exchange::{Answer, Fate, HttpRequest, Method};
+use super::{Sandbox, StateFile, StateFileError};
 
 /// The largest request body that is read.
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 /// A connection that gets no answer is dropped after this long, if the client has not gone before.
 const SILENCE: Duration = Duration::from_secs(60);
+/// The least time between two writings of the state: a kill loses at most what happened since the last one.
+const SAVE_PACE: Duration = Duration::from_secs(1);
+/// After a writing it rests so many times as long as that took: large books are written less often, and answers go on between.
+const SAVE_REST: u32 = 9;
+
+/// Why a sandbox stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener failed for good.
+    #[error("the sandbox could not go on listening")]
+    Listener(#[source] io::Error),
+    /// Its state could not be written, and a stand-in that forgets is none.
+    #[error("the sandbox stopped because it could not keep its state")]
+    State(#[source] StateFileError),
+}
 
 impl Sandbox {
     /// Answers on `listener` until `stop` is ready; answers that are under way are finished, withheld ones are dropped.
@@ -46,6 +61,49 @@ impl Sandbox {
                 stopped.cancel();
             })
             .await
+    }
+
+    /// The same, and the state is kept in `file`: at a bounded pace where something has changed, and at the stop. The caller has
+    /// saved once before: from then on the ids of this run are its own.
+    ///
+    /// # Errors
+    /// [`ServeError`]: the listener or the file failed.
+    pub async fn serve_kept(
+        &self,
+        listener: TcpListener,
+        file: StateFile,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let file = Arc::new(file);
+        tokio::select! {
+            biased;
+            served = self.serve(listener, stop) => served.map_err(ServeError::Listener)?,
+            failed = self.keep(&file) => return Err(ServeError::State(failed)),
+        }
+        self.save_beside(&file).await.map_err(ServeError::State)
+    }
+
+    /// Saves whenever something has changed, until that fails.
+    async fn keep(&self, file: &Arc<StateFile>) -> StateFileError {
+        let mut saved = self.changes();
+        loop {
+            let (changes, began) = (self.changes(), self.0.clock.since_boot());
+            if saved != changes {
+                if let Err(failed) = self.save_beside(file).await {
+                    return failed;
+                }
+                saved = changes;
+            }
+            let took = self.0.clock.since_boot().saturating_sub(began);
+            tokio::time::sleep(SAVE_PACE.max(took.saturating_mul(SAVE_REST))).await;
+        }
+    }
+
+    /// Saves on a thread that may wait for the disk.
+    async fn save_beside(&self, file: &Arc<StateFile>) -> Result<(), StateFileError> {
+        let (sandbox, file) = (self.clone(), Arc::clone(file));
+        let saved = tokio::task::spawn_blocking(move || sandbox.save(&file)).await;
+        saved.expect("saving does not panic, and nobody aborts it")
     }
 }
 

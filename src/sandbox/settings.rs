@@ -11,6 +11,9 @@ pub struct Settings {
     pub public_url: String,
     /// The one secret key that `Authorization: Bearer …` must carry.
     pub secret_key: SecretString,
+    /// What `Authorization: Bearer …` must carry on every path under `/sandbox/`; none: whoever reaches it may control it, which is
+    /// right on loopback only.
+    pub control_token: Option<SecretString>,
     /// How long an idempotency key is remembered, from its first successful use. Checkout.com: 24 h, older sandboxes 120 s.
     pub key_life: Duration,
     /// From the request of a later payment, or of a refund, until it settles, where no rule says otherwise.
@@ -38,6 +41,7 @@ impl Default for Settings {
         Settings {
             public_url: "http://127.0.0.1:8040".to_owned(),
             secret_key: SecretString::from("sk_sbox_simulated"),
+            control_token: None,
             key_life: Duration::from_hours(24),
             settle_after: Duration::from_secs(30),
             approval_life: Duration::from_mins(30),

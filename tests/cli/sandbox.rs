@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::shop::{Shop, said};
 
@@ -48,12 +48,25 @@ impl Drop for Running {
 
 /// What a GET answers, head and body.
 fn get(url: &str, path: &str) -> String {
-    let mut line = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
-    line.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(line, "GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n").unwrap();
+    ask(url, "GET", path, &[], "")
+}
+
+/// What a request answers, head and body.
+fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+    try_to_ask(url, method, path, headers, body).unwrap()
+}
+
+fn try_to_ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> std::io::Result<String> {
+    let mut line = TcpStream::connect(url.trim_start_matches("http://"))?;
+    line.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Length: {length}\r\n");
+    write!(line, "{head}{headers}\r\n{body}")?;
     let mut answer = String::new();
-    line.read_to_string(&mut answer).unwrap();
-    answer
+    line.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 #[test]
@@ -99,7 +112,15 @@ fn it_refuses_what_is_not_loopback_and_what_it_cannot_read() {
     shop.write("rules.toml", "[[rule]]\nname = \"odd\"\noutcome = \"explode\"\n");
     shop.write("empty", "\n");
     let (rules, empty) = (shop.path("rules.toml"), shop.path("empty"));
+    shop.write("damaged", "{\"version\": 1, \"paym");
+    let (damaged, missing) = (shop.path("damaged"), shop.path("missing/state.json"));
+    shop.write("token", "tok_of_a_file\n");
+    let linkless = said(&mut shop.bare(&["sandbox", "--listen", "0.0.0.0:0", "--control-token-file", "token"]));
+    assert!(linkless.code == 1 && linkless.err.contains("--public-url"));
     for (arguments, told) in [
+        (["--state", damaged.to_str().unwrap()], "was damaged"),
+        (["--state", missing.to_str().unwrap()], "cannot be read"),
+        (["--control-token-file", empty.to_str().unwrap()], "holds no control token"),
         (["--listen", "0.0.0.0:0"], "loopback only"),
         (["--listen", "[::]:0"], "loopback only"),
         (["--script", "no-such-file"], "no-such-file cannot be read"),
@@ -110,4 +131,106 @@ fn it_refuses_what_is_not_loopback_and_what_it_cannot_read() {
         assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
         assert!(said.err.contains(told), "{told:?} is missing in {}", said.err);
     }
+}
+
+const KEY: (&str, &str) = ("Authorization", "Bearer sk_sbox_simulated");
+
+/// A charge on an imported source; the answer's body.
+fn charge(url: &str, key: &str) -> String {
+    let body = json!({
+        "source": {"type": "id", "id": "src_imported"},
+        "amount": 1100,
+        "currency": "HKD",
+        "payment_type": "Recurring",
+        "reference": key,
+    });
+    let answer = ask(url, "POST", "/payments", &[KEY, ("Cko-Idempotency-Key", key)], &body.to_string());
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    body_of(&answer)
+}
+
+fn body_of(answer: &str) -> String {
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn its_state_survives_a_stop_and_a_kill() {
+    let shop = Shop::without_books();
+    let state = shop.path("state.json");
+    let arguments = ["--json", "--quiet", "--settle-after", "0s", "--state", state.to_str().unwrap()];
+    let mut answers: Vec<(String, String)> = Vec::new();
+    for (run, signal) in [(0, "TERM"), (1, "KILL"), (2, "INT")] {
+        let mut running = Running::start(&shop, &arguments);
+        let told = running.first_line();
+        let url = told["url"].as_str().unwrap();
+        assert_eq!(told["payments"], answers.len(), "{told}");
+        let taken = said(&mut shop.bare(&[&["sandbox", "--listen", "127.0.0.1:0"], &arguments[..]].concat()));
+        assert!(taken.code == 1 && taken.err.contains("belongs to another sandbox"), "{taken:?}");
+        for (key, answer) in &answers {
+            assert_eq!(&charge(url, key), answer, "the same answer to the same key");
+            let found = body_of(&ask(url, "GET", &format!("/payments?reference={key}"), &[KEY], ""));
+            let found: Value = serde_json::from_str(&found).unwrap();
+            let id = serde_json::from_str::<Value>(answer).unwrap()["id"].clone();
+            assert_eq!((&found["total_count"], &found["data"][0]["id"]), (&json!(1), &id));
+            assert_eq!(found["data"][0]["status"], "Captured");
+        }
+        for number in 0..3 {
+            let key = format!("run{run}_{number}");
+            answers.push((key.clone(), charge(url, &key)));
+        }
+        if signal == "KILL" {
+            // A kill loses what was not written yet: within a second or two it is.
+            let last = answers.last().unwrap().0.clone();
+            let is_written = || std::fs::read_to_string(&state).unwrap().contains(&last);
+            let written = (0..200).any(|_| {
+                is_written() || {
+                    std::thread::sleep(Duration::from_millis(50));
+                    false
+                }
+            });
+            assert!(written, "the state was not written within ten seconds");
+        }
+        running.end(signal);
+    }
+}
+
+#[test]
+fn it_is_controlled_from_beyond_loopback_only_with_a_token() {
+    let shop = Shop::without_books();
+    shop.write("token", "tok_of_a_file\n");
+    let token = shop.path("token");
+    let arguments = ["--json", "--quiet", "--listen", "0.0.0.0:0", "--control-token-file", token.to_str().unwrap()];
+    let public = ["--public-url", "http://gateway.example:8460/", "--merchant-name", "Harbour Gym"];
+    let mut child =
+        shop.bare(&[&["sandbox"], &arguments[..], &public[..]].concat()).stdout(Stdio::piped()).spawn().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running { child, out };
+    let told = running.first_line();
+    assert_eq!((&told["url"], told["listens"].is_string()), (&json!("http://gateway.example:8460"), true));
+    let url = told["listens"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1");
+    for path in ["/sandbox/state", "/sandbox/books", "/sandbox/nothing"] {
+        assert!(get(&url, path).starts_with("HTTP/1.1 401"), "{path}");
+    }
+    let state = ask(&url, "GET", "/sandbox/state", &[("Authorization", "Bearer tok_of_a_file")], "");
+    assert!(state.starts_with("HTTP/1.1 200") && state.contains("Harbour Gym"), "{state}");
+    assert!(!told.to_string().contains("tok_of_a_file"));
+    assert_eq!(running.end("TERM"), (String::new(), Some(0)));
+}
+
+#[test]
+fn it_ends_where_its_state_cannot_be_kept() {
+    let shop = Shop::without_books();
+    let directory = shop.path("kept");
+    std::fs::create_dir(&directory).unwrap();
+    let state = directory.join("state.json");
+    let mut running = Running::start(&shop, &["--json", "--quiet", "--state", state.to_str().unwrap()]);
+    let url = running.first_line()["url"].as_str().unwrap().to_owned();
+    std::fs::remove_dir_all(&directory).unwrap();
+    // It may end before it has answered.
+    let _answer = try_to_ask(&url, "POST", "/sandbox/sources/src_a/revoke", &[], "");
+    let ended = (0..200).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        running.child.try_wait().unwrap()
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "a stand-in that forgets is none");
 }

@@ -19,7 +19,9 @@ async fn a_customer_pays_or_declines_on_the_page() {
         let accepted: Value = house.pay(button, &first(button)).await.json().await.unwrap();
         assert!(accepted["source"]["id"].as_str().unwrap().starts_with("src_"));
         let link = accepted["_links"]["redirect"]["href"].as_str().unwrap().to_owned();
-        let page = house.client.get(&link).send().await.unwrap().text().await.unwrap();
+        let page = house.client.get(&link).send().await.unwrap();
+        assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+        let page = page.text().await.unwrap();
         assert!(page.contains("11.00 HKD") && page.contains("Simulated") && page.contains("Simulated Merchant"));
         assert!(!page.contains("src=") && !page.contains("href="));
         let pressed = house.client.post(&link).body(format!("action={button}")).send().await.unwrap();
@@ -34,8 +36,22 @@ async fn a_customer_pays_or_declines_on_the_page() {
         let by_session: Value = house.get(&format!("/payments/{session}")).await.json().await.unwrap();
         assert_eq!(by_session["id"], payment["id"]);
         let again = house.client.get(&link).send().await.unwrap().text().await.unwrap();
-        assert!(!again.contains("<button") && again.contains(status));
+        assert!(!again.contains("<button") && again.contains(status) && again.contains(target));
+        let home = house.client.get(format!("{}/?cko-session-id={session}", house.url)).send().await.unwrap();
+        let policy = home.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        let home = home.text().await.unwrap();
+        assert!(home.contains(&format!("<strong>{button}</strong> is <strong>{status}</strong>")), "{home}");
     }
+    // A text of the merchant's is text, whatever it holds.
+    let odd = with(first("<b>odd</b>"), "description", json!("\"5 > 4\" & '<script>'"));
+    let accepted: Value = house.pay("odd", &odd).await.json().await.unwrap();
+    let link = accepted["_links"]["redirect"]["href"].as_str().unwrap();
+    let page = house.client.get(link).send().await.unwrap().text().await.unwrap();
+    assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
+    assert!(page.contains("&quot;5 &gt; 4&quot; &amp; &#39;&lt;script&gt;&#39;"), "{page}");
+    let unclear = house.client.post(link).body("action=perhaps").send().await.unwrap();
+    assert_eq!(unclear.status(), 422);
     assert_eq!(house.client.get(format!("{}/pay/pay_x", house.url)).send().await.unwrap().status(), 404);
     house.close().await;
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{Effect, Fault, On, Outcome, Rule, Script};
 use crate::clock::Instant;
 use crate::gateway::transport::Method;
@@ -21,6 +23,16 @@ pub(in crate::sandbox) struct Facts<'a> {
 #[derive(Debug)]
 pub(in crate::sandbox) struct Cast(Vec<Part>);
 
+/// One rule of the script that is obeyed now.
+#[derive(Debug, Serialize)]
+pub(in crate::sandbox) struct RuleCount {
+    name: String,
+    /// How many requests fulfilled its conditions.
+    met: u64,
+    /// How many of them it decided.
+    spoke: u64,
+}
+
 #[derive(Debug)]
 struct Part {
     rule: Rule,
@@ -32,6 +44,12 @@ impl Cast {
     /// The script with all counts at nought.
     pub(in crate::sandbox) fn of(script: Script) -> Self {
         Cast(script.rules.into_iter().map(|rule| Part { rule, met: 0, spoke: 0 }).collect())
+    }
+
+    /// How often each rule was met and spoke, in order.
+    pub(in crate::sandbox) fn counts(&self) -> Vec<RuleCount> {
+        let count = |part: &Part| RuleCount { name: part.rule.name.clone(), met: part.met, spoke: part.spoke };
+        self.0.iter().map(count).collect()
     }
 
     /// What goes wrong with a request.

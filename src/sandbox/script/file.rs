@@ -14,6 +14,9 @@ pub enum ScriptError {
     /// Not TOML, or something other than `[[rule]]` tables.
     #[error("the script is not a TOML file of [[rule]] tables")]
     NotAScript(#[source] toml::de::Error),
+    /// Not JSON, or something other than an object with the rules under `rule`.
+    #[error("the script is not a JSON object of the form {{\"rule\": [{{…}}, {{…}}]}}")]
+    NotJson(#[source] serde_json::Error),
     /// A rule has a key that does not exist, or a value of the wrong type.
     #[error("rule {rule} of the script cannot be read")]
     NotARule {
@@ -108,7 +111,18 @@ impl Script {
     /// # Errors
     /// [`ScriptError`], with the rule's name.
     pub fn from_toml(text: &str) -> Result<Script, ScriptError> {
-        let file: FileText = toml::from_str(text).map_err(ScriptError::NotAScript)?;
+        Script::of_tables(toml::from_str(text).map_err(ScriptError::NotAScript)?)
+    }
+
+    /// Reads the same as JSON: `{"rule": [{…}, …]}`, with the keys and values of the TOML file.
+    ///
+    /// # Errors
+    /// [`ScriptError`], with the rule's name.
+    pub fn from_json(text: &[u8]) -> Result<Script, ScriptError> {
+        Script::of_tables(serde_json::from_slice(text).map_err(ScriptError::NotJson)?)
+    }
+
+    fn of_tables(file: FileText) -> Result<Script, ScriptError> {
         let rules = file.rule.into_iter().enumerate().map(|(index, table)| {
             let name = table.get("name").and_then(toml::Value::as_str);
             let label = name.map_or_else(|| format!("number {}", index + 1), |name| format!("{name:?}"));
