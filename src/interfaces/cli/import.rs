@@ -98,12 +98,12 @@ impl Args {
             }
             Books::Enter { engine: Box::new(engine), acknowledged: self.accept }
         };
-        let bar = bar(&self.file, ground.json);
+        let bar = bar(&self.file, ground.json());
         let import = Import::new(books, evidence, place, format);
         let summary = import.run(source, |bytes| bar.set_position(bytes)).await;
         bar.finish_and_clear();
         let summary = summary?;
-        tell(&summary, ground.json)?;
+        tell(&summary, ground.json())?;
         Ok(ExitCode::from(if summary.rejected == 0 { exit::OK } else { exit::PARTLY }))
     }
 

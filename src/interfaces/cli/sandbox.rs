@@ -94,14 +94,14 @@ impl Args {
         };
         settings.secret_key = own_key.unwrap_or(settings.secret_key);
         let sandbox = Sandbox::new(settings, script, Clock::system(), seed);
-        if !self.quiet || ground.json {
-            announce(ground.json, &url, &key_shown, seed)?;
+        if !self.quiet || ground.json() {
+            announce(ground.json(), &url, &key_shown, seed)?;
         }
         sandbox
             .serve(listener, async move { stop.told().await })
             .await
             .context("the sandbox could not go on listening")?;
-        if !self.quiet && !ground.json {
+        if !self.quiet && !ground.json() {
             output::line(&format!("stopped after {} payments", sandbox.summary().payments))?;
         }
         Ok(ExitCode::from(exit::OK))
