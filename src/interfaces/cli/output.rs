@@ -59,14 +59,18 @@ pub struct Table {
 
 impl Table {
     /// A table without rows.
-    pub fn new<H: ToString>(headings: impl IntoIterator<Item = H>) -> Self {
-        Table { headings: headings.into_iter().map(|it| it.to_string()).collect(), right: Vec::new(), rows: Vec::new() }
+    pub fn new<H: AsRef<str>>(headings: &[H]) -> Self {
+        Table {
+            headings: headings.iter().map(|it| it.as_ref().to_owned()).collect(),
+            right: Vec::new(),
+            rows: Vec::new(),
+        }
     }
 
     /// The same, with the columns of these headings set to the right, as figures are.
     #[must_use]
-    pub fn right<H: ToString>(mut self, headings: impl IntoIterator<Item = H>) -> Self {
-        self.right = headings.into_iter().map(|it| it.to_string()).collect();
+    pub fn right<H: AsRef<str>>(mut self, headings: &[H]) -> Self {
+        self.right = headings.iter().map(|it| it.as_ref().to_owned()).collect();
         self
     }
 

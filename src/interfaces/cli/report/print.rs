@@ -93,8 +93,9 @@ pub async fn table(store: &Store, report: &Report, filter: &Filter, most: u32) -
     let columns = printed(report);
     let shown = shown(report, &columns);
     let figures = shown.iter().filter(|place| !matches!(columns[**place].kind, Kind::Text | Kind::Time));
-    let mut table = Table::new(shown.iter().map(|place| heading(&columns[*place])).collect::<Vec<_>>())
-        .right(figures.map(|place| heading(&columns[*place])).collect::<Vec<_>>());
+    let figures: Vec<String> = figures.map(|place| heading(&columns[*place])).collect();
+    let headings: Vec<String> = shown.iter().map(|place| heading(&columns[*place])).collect();
+    let mut table = Table::new(&headings).right(&figures);
     for cells in cut(rows, most) {
         table.push(shown.iter().map(|place| match (columns[*place].kind, &cells[*place]) {
             (Kind::Time, Some(text)) => minute(text.parse().ok()),
