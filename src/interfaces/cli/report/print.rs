@@ -55,19 +55,7 @@ const SHOWN: &[(&str, &[&str])] = &[
             "refunded_amount",
         ],
     ),
-    (
-        "reviews",
-        &[
-            "opened_at",
-            "review_id",
-            "reason",
-            "subscription_reference",
-            "period_index",
-            "currency",
-            "amount",
-            "evidence",
-        ],
-    ),
+    ("reviews", &["opened_at", "review_id", "reason", "subscription_reference", "evidence"]),
     ("exceptions", &["rule", "subscription_reference", "charge_id", "payment_id", "detail"]),
 ];
 
