@@ -17,6 +17,7 @@ pub mod journal;
 pub mod migrations;
 pub mod nodes;
 pub mod plans;
+pub mod reports;
 pub mod reviews;
 pub mod situations;
 pub mod sources;
@@ -67,6 +68,12 @@ pub enum StoreError {
         /// The highest this program knows.
         wanted: i64,
     },
+    /// The login may not read the finance views, or they are not there.
+    #[error(
+        "this login of the database may not read the finance views: let an administrator run docs/postgres-finance-role.sql in this \
+         database, and then GRANT dues_finance to the login"
+    )]
+    ViewsClosed,
     /// Another hand changed a row between our reading and our writing; nothing was written, and the next tick reads anew.
     #[error("{table} changed under our hands; the next tick reads anew")]
     Moved {

@@ -16,12 +16,18 @@ mod demo;
 mod doors;
 #[path = "cli/ledger.rs"]
 mod ledger;
+#[path = "cli/manual.rs"]
+mod manual;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/report.rs"]
+mod report;
 #[path = "cli/sandbox.rs"]
 mod sandbox;
 #[path = "cli/shop.rs"]
 mod shop;
+#[path = "cli/spreadsheets.rs"]
+mod spreadsheets;
 #[path = "cli/status.rs"]
 mod status;
 #[path = "cli/subscribe.rs"]

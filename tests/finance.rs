@@ -7,6 +7,8 @@ mod support;
 
 #[path = "finance/amounts.rs"]
 mod amounts;
+#[path = "finance/answers.rs"]
+mod answers;
 #[path = "finance/breaches.rs"]
 mod breaches;
 #[path = "finance/dictionary.rs"]

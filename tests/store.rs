@@ -23,6 +23,8 @@ mod ledger;
 mod nodes;
 #[path = "store/reads.rs"]
 mod reads;
+#[path = "store/reports.rs"]
+mod reports;
 #[path = "store/scans.rs"]
 mod scans;
 #[path = "store/schema.rs"]

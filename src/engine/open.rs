@@ -35,6 +35,16 @@ pub async fn existing_books(settings: &Settings, clock: &Clock) -> Result<Store,
     Store::open_existing(&url, database.max_connections.get(), database.busy_timeout, clock.clone()).await
 }
 
+/// The same where nothing may be written: a reader who may only read the file, or a login that may only read the views.
+///
+/// # Errors
+/// As [`existing_books`].
+pub async fn readable_books(settings: &Settings, clock: &Clock) -> Result<Store, StoreError> {
+    let database = &settings.database;
+    let url = DatabaseUrl::parse(database.url.expose_secret())?;
+    Store::open_to_read(&url, database.max_connections.get(), database.busy_timeout, clock.clone()).await
+}
+
 /// Makes an engine on open books: brings the schema up where `migrate` says so, holds the config against the pins, and loads plans
 /// and policies.
 ///

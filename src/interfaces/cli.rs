@@ -3,18 +3,22 @@
 
 mod charge;
 mod check;
+mod completions;
 mod demo;
 mod import;
 mod journal;
 mod ledger;
+mod man;
 mod migrate;
 mod operator;
 mod output;
+mod report;
 mod resume;
 mod review;
 mod run;
 mod sandbox;
 mod simulate;
+mod spreadsheet;
 mod status;
 mod stop;
 mod subscribe;
@@ -47,6 +51,16 @@ pub mod exit {
     pub const NOT_FOUND: u8 = 4;
     /// The config is wrong: systemd does not restart (sysexits.h, EX_CONFIG).
     pub const CONFIG: u8 = 78;
+
+    /// Each with its meaning, for the man pages.
+    pub const MEANINGS: &[(u8, &str)] = &[
+        (OK, "done"),
+        (FAILED, "failed"),
+        (USAGE, "wrong command line"),
+        (PARTLY, "done in part"),
+        (NOT_FOUND, "not found"),
+        (CONFIG, "wrong config"),
+    ];
 }
 
 /// Charges subscriptions to AlipayHK wallets through Checkout.com, once per period.
@@ -57,7 +71,8 @@ pub mod exit {
     Examples:\n  dues demo                       a year of billing in seconds, simulated\n  \
     dues check --show               is the config right, and where does each value come from\n  \
     dues import subscriptions.csv   hand over subscriptions whose first payment was made elsewhere\n  \
-    dues run                        the daemon"
+    dues run                        the daemon\n  \
+    dues report collected           what was collected, month by month"
 )]
 pub struct Cli {
     /// The config file; drop-in files stand beside it in dues.d/. Without it /etc/dues/dues.toml, where there is one
@@ -69,6 +84,9 @@ pub struct Cli {
     /// Prints JSON instead of tables and sentences
     #[arg(long, global = true)]
     json: bool,
+    /// Prints CSV instead of a table, for spreadsheets: exact amounts, whole cells, the names of --json as headings
+    #[arg(long, global = true)]
+    csv: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -93,6 +111,8 @@ enum Command {
     Review(review::Args),
     /// Tells what the daemons are doing now
     Status(status::Args),
+    /// Answers what finance asks: as a table, CSV or JSON
+    Report(report::Args),
     /// Checks every rule of the books, and compares them with the gateway
     Verify(verify::Args),
     /// Shows whether the books can be the latest, and lifts a hold
@@ -105,6 +125,23 @@ enum Command {
     Demo(demo::Args),
     /// Plays seeded worlds full of faults, and checks that every period is charged once
     Simulate(simulate::Args),
+    /// Writes the man pages into a directory
+    #[command(hide = true)]
+    Man(man::Args),
+    /// Prints the completions of a shell
+    #[command(hide = true)]
+    Completions(completions::Args),
+}
+
+/// How the answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Tables and sentences, for people.
+    Text,
+    /// For programs.
+    Json,
+    /// One table, for spreadsheets.
+    Csv,
 }
 
 /// What every command stands on.
@@ -112,8 +149,8 @@ enum Command {
 pub struct Ground {
     /// Where the config is found.
     pub sources: Sources,
-    /// Whether JSON is printed.
-    pub json: bool,
+    /// How the answer is printed.
+    pub format: Format,
 }
 
 /// The config is wrong; the faults say where.
@@ -132,6 +169,16 @@ pub struct WrongUsage(pub &'static str);
 pub struct NotFound(pub String);
 
 impl Ground {
+    /// Whether JSON is printed.
+    pub fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether CSV is printed; only ever where the command says that it has a table.
+    pub fn csv(&self) -> bool {
+        self.format == Format::Csv
+    }
+
     /// The config, or every fault in it.
     ///
     /// # Errors
@@ -172,9 +219,34 @@ impl Command {
             | Command::Charge(_)
             | Command::Review(_)
             | Command::Status(_)
+            | Command::Report(_)
             | Command::Verify(_)
             | Command::Ledger(_)
             | Command::ResumeCollecting(_) => None,
+            Command::Man(_) | Command::Completions(_) => {
+                Some("they do not depend on a config: leave --config and --set out")
+            }
+        }
+    }
+
+    /// Whether what it prints is one table, which --csv can take.
+    fn has_table(&self) -> bool {
+        match self {
+            Command::Check(args) => args.has_table(),
+            Command::Subscription(args) => args.has_table(),
+            Command::Charge(args) => args.has_table(),
+            Command::Review(args) => args.has_table(),
+            Command::Ledger(args) => args.has_table(),
+            Command::Status(_) | Command::Report(_) | Command::Verify(_) | Command::Demo(_) => true,
+            Command::Run(_)
+            | Command::Migrate(_)
+            | Command::Import(_)
+            | Command::Subscribe(_)
+            | Command::ResumeCollecting(_)
+            | Command::Sandbox(_)
+            | Command::Simulate(_)
+            | Command::Man(_)
+            | Command::Completions(_) => false,
         }
     }
 }
@@ -195,7 +267,7 @@ async fn books_to_enter(settings: &Settings, clock: &Clock) -> anyhow::Result<St
 impl Cli {
     /// Reads the command line; a wrong one, `--help` and `--version` end the process.
     pub fn of_command_line() -> Cli {
-        let mut command = everywhere(Cli::command(), "set");
+        let mut command = whole_command();
         let matches = command.get_matches_mut();
         let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         cli.set = levels(&matches).filter_map(|it| it.get_many("set")).flatten().cloned().collect();
@@ -205,7 +277,24 @@ impl Cli {
         {
             command.error(ErrorKind::ArgumentConflict, why).exit();
         }
+        if let Some(why) = cli.wrong_format() {
+            command.error(ErrorKind::ArgumentConflict, why).exit();
+        }
         cli
+    }
+
+    /// Why it cannot be printed as was asked. Clap's own conflicts do not see a global argument on the other side of a subcommand.
+    fn wrong_format(&self) -> Option<&'static str> {
+        if self.csv && self.json {
+            Some("--csv and --json are two forms of one answer: choose one of them")
+        } else if self.csv && !self.command.has_table() {
+            Some(
+                "what this command prints is no table, so there is no --csv: leave it out, or use --json; the lists, `dues report`, \
+                `dues status`, `dues verify`, `dues ledger show` and `dues check --show` have it",
+            )
+        } else {
+            None
+        }
     }
 
     /// Runs the command.
@@ -215,7 +304,11 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let ground = Ground {
             sources: Sources { file: self.config, environment: Sources::process_environment(), flags: self.set },
-            json: self.json,
+            format: match (self.json, self.csv) {
+                (true, _) => Format::Json,
+                (false, true) => Format::Csv,
+                (false, false) => Format::Text,
+            },
         };
         match self.command {
             Command::Run(args) => args.run(&ground).await,
@@ -227,12 +320,15 @@ impl Cli {
             Command::Charge(args) => args.run(&ground).await,
             Command::Review(args) => args.run(&ground).await,
             Command::Status(args) => args.run(&ground).await,
+            Command::Report(args) => args.run(&ground).await,
             Command::Verify(args) => args.run(&ground).await,
             Command::Ledger(args) => args.run(&ground).await,
             Command::ResumeCollecting(args) => args.run(&ground).await,
             Command::Sandbox(args) => args.run(&ground).await,
             Command::Demo(args) => args.run(&ground).await,
             Command::Simulate(args) => args.run(&ground).await,
+            Command::Man(args) => args.run(),
+            Command::Completions(args) => args.run(),
         }
     }
 }
@@ -271,6 +367,11 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// The command line as it is read: what the man pages and the completions tell of.
+fn whole_command() -> clap::Command {
+    everywhere(Cli::command(), "set")
+}
+
 /// The command with one of its arguments taken by every subcommand too. Clap's own global arguments would not do for one that adds
 /// up: what stands after the subcommand replaces what stands before it.
 fn everywhere(command: clap::Command, name: &str) -> clap::Command {
@@ -293,7 +394,14 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::told;
+    use super::{Cli, CommandFactory, exit, told};
+
+    #[test]
+    fn the_help_and_the_man_pages_tell_the_same_exit_codes() {
+        let told: Vec<String> = exit::MEANINGS.iter().map(|(code, meaning)| format!("{code} {meaning}")).collect();
+        let help = Cli::command().get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.starts_with(&format!("Exit codes: {}.", told.join(", "))), "{help}");
+    }
 
     #[test]
     fn a_cause_is_told_once() {

@@ -7,8 +7,10 @@ mod statement;
 mod unopened;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::SqliteRow;
@@ -143,6 +145,37 @@ impl Store {
         };
         count(&self.round_trips, "read", 1);
         rows.map_err(|source| StoreError::Database { step, source })
+    }
+
+    /// Reads without a transaction, and hands over each row as it comes, until `each` breaks off: for answers that do not fit into
+    /// memory. A connection is taken for as long as it lasts.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(super) async fn read_each<R: Row>(
+        &self,
+        statement: Statement,
+        mut each: impl FnMut(R) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        ask(self.hook.as_ref(), Moment { work: "read", step: Step::Read, statement: statement.text() }).await?;
+        let step = statement.text();
+        count(&self.round_trips, "read", 1);
+        let mut rows = match &self.db {
+            Db::Sqlite { read, .. } => {
+                let (text, values) = statement.for_sqlite();
+                bind_as_sqlite(sqlx::query_as::<Sqlite, R>(AssertSqlSafe(text)), values).fetch(read)
+            }
+            Db::Postgres(pool) => {
+                let (text, values, columns) = statement.for_postgres();
+                bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns).fetch(pool)
+            }
+        };
+        while let Some(row) = rows.try_next().await.map_err(|source| StoreError::Database { step, source })? {
+            if each(row).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the row that must be there.

@@ -6,7 +6,7 @@ use crate::shop::{Shop, said};
 use crate::support::world::On;
 
 /// Every command, with its subcommands.
-const COMMANDS: &[&[&str]] = &[
+pub const COMMANDS: &[&[&str]] = &[
     &["run"],
     &["check"],
     &["migrate"],
@@ -20,6 +20,7 @@ const COMMANDS: &[&[&str]] = &[
     &["review", "list"],
     &["review", "show"],
     &["status"],
+    &["report"],
     &["verify"],
     &["ledger", "show"],
     &["ledger", "acknowledge"],
@@ -63,6 +64,12 @@ fn a_wrong_command_line_ends_in_2_and_says_what_is_allowed() {
         (&["verify", "--gateway", "--since", "7"], "whole number with a unit"),
         (&["sandbox", "--settle-after", "30"], "whole number with a unit"),
         (&["sandbox", "--writes-per-second", "0"], "1.."),
+        (&["report", "collect"], "collected"),
+        (&["report", "collected", "--month", "2026-13"], "YYYY-MM"),
+        (&["report", "collected", "--currency", "hk$"], "ISO 4217"),
+        (&["report", "exceptions", "--month", "2026-10"], "no month"),
+        (&["report", "exceptions", "--currency", "HKD"], "no currency"),
+        (&["report", "--month", "2026-10"], "<NAME>"),
         (&["check", "--set", "engine.batch"], "KEY=VALUE"),
         (&["subscriptions"], "subscription"),
     ] {

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::output::{self, Amount, Table, cut, minute};
+use super::spreadsheet::Spreadsheet;
 use super::{Ground, NotFound, exit};
 use crate::clock::Instant;
 use crate::domain::charge::ChargeState;
@@ -56,12 +57,17 @@ struct ListArgs {
 
 /// A month of UTC: its first instant, and the first after it.
 #[derive(Debug, Clone, Copy)]
-struct Month {
+pub struct Month {
     from: Instant,
     before: Instant,
 }
 
 impl Args {
+    /// Whether what it prints is one table.
+    pub fn has_table(&self) -> bool {
+        matches!(self.command, Command::List(_))
+    }
+
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -89,8 +95,11 @@ impl ListArgs {
             limit: self.limit + 1,
         };
         let rows = cut(store.charge_list(&filter).await?, self.limit);
-        if ground.json {
+        if ground.json() {
             return output::json(&rows.iter().map(json_of).collect::<anyhow::Result<Vec<_>>>()?);
+        }
+        if ground.csv() {
+            return Spreadsheet::print(COLUMNS, rows.iter().map(json_of).collect::<anyhow::Result<Vec<_>>>()?);
         }
         let headings = &["ID", "SUBSCRIPTION", "PERIOD", "DUE (UTC)", "AMOUNT", "STATE", "REASON"];
         let mut table = Table::new(headings).right(&["PERIOD", "AMOUNT"]);
@@ -108,6 +117,28 @@ impl ListArgs {
         table.print()
     }
 }
+
+/// The keys of a charge in JSON, in the order in which CSV has them.
+const COLUMNS: &[&str] = &[
+    "id",
+    "reference",
+    "subscription_id",
+    "subscription_reference",
+    "period_index",
+    "period_start_at",
+    "period_end_at",
+    "plan",
+    "plan_version",
+    "amount_minor",
+    "amount",
+    "currency",
+    "state",
+    "reason",
+    "due_at",
+    "opened_at",
+    "paid_at",
+    "paid_by",
+];
 
 /// A charge in JSON, as the list has it.
 ///
@@ -137,7 +168,11 @@ pub fn json_of(row: &ShownRow) -> anyhow::Result<Value> {
     }))
 }
 
-fn month(text: &str) -> Result<Month, String> {
+/// Reads a month, `2026-11`.
+///
+/// # Errors
+/// What it must look like.
+pub fn month(text: &str) -> Result<Month, String> {
     let refused = || "a month has the form YYYY-MM, such as 2026-11".to_owned();
     if text.len() != 7 {
         return Err(refused());

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::output::{self, Page, Table};
+use super::spreadsheet::Spreadsheet;
 use super::{Ground, WrongConfig, exit};
 use crate::config::secret::secret_key;
 use crate::config::{self, Environment, Faults, Loaded};
@@ -35,12 +36,17 @@ struct Good<'a> {
 }
 
 impl Args {
+    /// Whether what it prints is one table: the values.
+    pub fn has_table(&self) -> bool {
+        self.show
+    }
+
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let loaded = config::load(&ground.sources).and_then(|loaded| Ok((database_url(&loaded)?, loaded)));
         let (url, loaded) = match loaded {
             Ok(good) => good,
-            Err(faults) if ground.json => {
+            Err(faults) if ground.json() => {
                 output::json(&refused(&faults))?;
                 return Ok(ExitCode::from(exit::CONFIG));
             }
@@ -48,8 +54,11 @@ impl Args {
         };
         let no_key = secret_key(&loaded.settings, &ground.sources.environment).err().map(|error| error.to_string());
         let good = Good { files: files(ground, &loaded), loaded: &loaded, no_key, no_place: no_place(&url) };
-        if ground.json {
+        if ground.json() {
             output::json(&good.document(self.show))?;
+        } else if ground.csv() {
+            let values = good.document(self.show)["values"].take();
+            Spreadsheet::print(&["key", "value", "origin"], values.as_array().cloned().unwrap_or_default())?;
         } else {
             good.print(self.show)?;
         }

@@ -4,8 +4,13 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Ground, exit};
+use super::spreadsheet::Spreadsheet;
+use super::{Format, Ground, exit, output};
 use crate::interfaces::demo::Demo;
+
+/// The months as CSV has them.
+const COLUMNS: &[&str] =
+    &["month", "currency", "charges", "due", "collected", "recovered", "open", "flagged", "uncollectible"];
 
 /// Arguments of `dues demo`.
 #[derive(Debug, clap::Args)]
@@ -36,11 +41,15 @@ impl Args {
             seed: self.seed,
             months: self.months,
             subscriptions: self.subscriptions,
-            progress: !ground.json && std::io::stderr().is_terminal(),
+            progress: ground.format == Format::Text && std::io::stderr().is_terminal(),
         };
         let report = demo.play().await?;
-        if ground.json {
+        if ground.json() {
             println!("{}", serde_json::to_string_pretty(&report)?);
+        } else if ground.csv() {
+            output::remark("simulated: no wallet, no gateway and no money was touched");
+            let months = report.months.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+            Spreadsheet::print(COLUMNS, months)?;
         } else {
             println!("{report}");
         }

@@ -119,12 +119,12 @@ impl Args {
             Books::Enter { engine: Box::new(engine), acknowledged: self.accept }
         };
         let began_at = Clock::system().now();
-        let bar = bar(file, ground.json);
+        let bar = bar(file, ground.json());
         let import = Import::new(books, evidence, place, format);
         let summary = import.run(source, |progress| advance(&bar, progress)).await;
         bar.finish_and_clear();
         let summary = summary?;
-        tell(&summary, Clock::system().now() - began_at, ground.json)?;
+        tell(&summary, Clock::system().now() - began_at, ground.json())?;
         Ok(ExitCode::from(if summary.rejected == 0 { exit::OK } else { exit::PARTLY }))
     }
 

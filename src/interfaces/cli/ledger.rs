@@ -48,6 +48,11 @@ struct ShowArgs {
 }
 
 impl Args {
+    /// Whether what it prints is one table: the fences.
+    pub fn has_table(&self) -> bool {
+        matches!(self.command, Command::Show(_))
+    }
+
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -61,8 +66,10 @@ impl ShowArgs {
     async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let (loaded, store) = ground.books().await?;
         let fenced = Fenced::read(&loaded.settings, &store).await?;
-        if ground.json {
+        if ground.json() {
             output::json(&fenced.json()?)?;
+        } else if ground.csv() {
+            fenced.spreadsheet(self.limit)?;
         } else {
             fenced.page(self.limit)?.print()?;
         }

@@ -31,7 +31,7 @@ impl Args {
         store.check_schema().await?;
         let to = store.schema_version().await?;
         store.close().await;
-        if ground.json {
+        if ground.json() {
             output::json(&json!({ "database": store.kind(), "from": from, "to": to }))?;
         } else if from == to {
             output::line(&format!("the schema is {to} already; nothing was changed"))?;

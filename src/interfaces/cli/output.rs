@@ -14,7 +14,7 @@ use crate::domain::money::{Money, NotACurrency};
 const NARROWEST: u16 = 40;
 /// The columns of free text. They alone give way where a terminal is too narrow: what a reader copies, compares or adds up (ids,
 /// times, amounts, states) stands on one line.
-const PROSE: &[&str] = &["REASON", "DETAIL", "EVIDENCE", "VALUE", "FROM"];
+const PROSE: &[&str] = &["REASON", "DETAIL", "EVIDENCE", "VALUE", "FROM", "ABOUT", "CANCEL REASON", "SUGGESTION"];
 /// No column is kept wider than this for the sake of one word: a reference at the gateway has at most so many characters.
 const LONGEST_WORD: u16 = 50;
 /// What stands between two columns.
@@ -52,22 +52,31 @@ pub fn remark(text: &str) {
 /// Rows under headings.
 #[derive(Debug)]
 pub struct Table {
-    headings: &'static [&'static str],
-    right: &'static [&'static str],
+    headings: Vec<String>,
+    right: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table without rows.
-    pub fn new(headings: &'static [&'static str]) -> Self {
-        Table { headings, right: &[], rows: Vec::new() }
+    pub fn new<H: AsRef<str>>(headings: &[H]) -> Self {
+        Table {
+            headings: headings.iter().map(|it| it.as_ref().to_owned()).collect(),
+            right: Vec::new(),
+            rows: Vec::new(),
+        }
     }
 
     /// The same, with the columns of these headings set to the right, as figures are.
     #[must_use]
-    pub fn right(mut self, headings: &'static [&'static str]) -> Self {
-        self.right = headings;
+    pub fn right<H: AsRef<str>>(mut self, headings: &[H]) -> Self {
+        self.right = headings.iter().map(|it| it.as_ref().to_owned()).collect();
         self
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Adds a row, a cell a heading.
@@ -102,7 +111,7 @@ impl Table {
             Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
             None => table.set_content_arrangement(ContentArrangement::Disabled),
         };
-        table.set_header(self.headings.to_vec());
+        table.set_header(&self.headings);
         for row in &self.rows {
             table.add_row(row.clone());
         }
@@ -110,7 +119,7 @@ impl Table {
             let Some(column) = table.column_mut(index) else { continue };
             column.set_padding((0, GAP));
             if screen.width.is_some() {
-                column.set_constraint(if PROSE.contains(heading) {
+                column.set_constraint(if PROSE.contains(&heading.as_str()) {
                     ColumnConstraint::LowerBoundary(Width::Fixed(self.longest_word(index, heading) + GAP))
                 } else {
                     ColumnConstraint::ContentWidth
@@ -273,7 +282,7 @@ fn dash() -> String {
 }
 
 /// Text without control characters: what a merchant put into a reference must not steer the operator's terminal.
-fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -44,7 +44,7 @@ impl Args {
         let operator = self.act.operator()?;
         let (_, store) = ground.books().await?;
         let Some(braked) = Braked::read(&store).await? else { return not_braked(ground) };
-        if !ground.json {
+        if !ground.json() {
             braked.page()?.print()?;
             output::line("")?;
         }
@@ -55,7 +55,7 @@ impl Args {
         let Some(granted) = resume_collecting(&store, &self.act.reason, &operator).await? else {
             return not_braked(ground);
         };
-        if ground.json {
+        if ground.json() {
             output::json(&json!({
                 "braked": false,
                 "operator": operator,
@@ -131,7 +131,7 @@ fn told(amounts: &[Amounts]) -> anyhow::Result<String> {
 }
 
 fn not_braked(ground: &Ground) -> anyhow::Result<ExitCode> {
-    if ground.json {
+    if ground.json() {
         output::json(&json!({ "braked": false, "granted_now": [] }))?;
     } else {
         output::line("collecting is not stopped; there is nothing to resume")?;

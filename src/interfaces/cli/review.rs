@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::output::{self, Page, Table, cut, minute, time};
+use super::spreadsheet::Spreadsheet;
 use super::{Ground, NotFound, exit, journal};
 use crate::store::reviews::ShownRow;
 
@@ -41,6 +42,11 @@ enum Command {
 }
 
 impl Args {
+    /// Whether what it prints is one table.
+    pub fn has_table(&self) -> bool {
+        matches!(self.command, Command::List { .. })
+    }
+
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -54,8 +60,11 @@ impl Args {
 async fn list(ground: &Ground, all: bool, limit: u32) -> anyhow::Result<()> {
     let (_, store) = ground.books().await?;
     let rows = cut(store.review_list(all, limit + 1).await?, limit);
-    if ground.json {
+    if ground.json() {
         return output::json(&rows.iter().map(json_of).collect::<Vec<_>>());
+    }
+    if ground.csv() {
+        return Spreadsheet::print(COLUMNS, rows.iter().map(json_of));
     }
     table(&rows).print()
 }
@@ -69,7 +78,7 @@ async fn show(ground: &Ground, id: &str) -> anyhow::Result<()> {
         Some(subscription) => store.journal_tail(subscription, case.charge_id, JOURNAL_LINES).await?,
         None => Vec::new(),
     };
-    if ground.json {
+    if ground.json() {
         let mut document = json_of(&case);
         document["journal"] = journal::json(&journal).into();
         return output::json(&document);
@@ -107,6 +116,24 @@ pub fn table(rows: &[ShownRow]) -> Table {
         ]
     }))
 }
+
+/// The keys of a review case in JSON, in the order in which CSV has them.
+const COLUMNS: &[&str] = &[
+    "id",
+    "reason",
+    "subject",
+    "subscription_id",
+    "subscription_reference",
+    "charge_id",
+    "period_index",
+    "payment_id",
+    "evidence",
+    "suggestion",
+    "opened_at",
+    "resolved_at",
+    "resolution",
+    "resolved_by",
+];
 
 /// A review case in JSON, as the list has it.
 pub fn json_of(row: &ShownRow) -> Value {

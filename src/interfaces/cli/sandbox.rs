@@ -120,15 +120,15 @@ impl Args {
             // A file that cannot be written is heard of before anybody relies on it.
             sandbox.save(file)?;
         }
-        if !self.quiet || ground.json {
-            told.announce(ground.json, &sandbox)?;
+        if !self.quiet || ground.json() {
+            told.announce(ground.json(), &sandbox)?;
         }
         let stopped = async move { stop.told().await };
         match file {
             Some(file) => sandbox.serve_kept(listener, file, stopped).await?,
             None => sandbox.serve(listener, stopped).await.context("the sandbox could not go on listening")?,
         }
-        if !self.quiet && !ground.json {
+        if !self.quiet && !ground.json() {
             output::line(&format!("stopped after {} payments", sandbox.summary().payments))?;
         }
         Ok(ExitCode::from(exit::OK))

@@ -75,7 +75,7 @@ impl Args {
         });
         let played = played.join().map_err(|_| anyhow::anyhow!("the simulation broke off"))?;
         let (campaign, failed) = played.context("the simulation could not be played")?;
-        if ground.json {
+        if ground.json() {
             let told = serde_json::json!({
                 "runs": campaign.runs,
                 "subscription_months": campaign.months,
@@ -96,7 +96,7 @@ impl Args {
             );
         }
         let Some((plan, report)) = failed else {
-            if !ground.json {
+            if !ground.json() {
                 println!("every promise was kept");
             }
             return Ok(ExitCode::from(exit::OK));

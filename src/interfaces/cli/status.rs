@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::ledger::span;
 use super::output::{self, Amount, Page, Table, or_dash, time};
+use super::spreadsheet::Spreadsheet;
 use super::{Ground, exit};
 use crate::clock::Instant;
 use crate::config::Settings;
@@ -21,11 +22,34 @@ use crate::store::nodes::NodeRow;
 /// The rate is that of this long.
 const RATE_OVER: TimeDelta = TimeDelta::hours(1);
 
+/// What CSV has of it, one row: without the daemons and the plan.
+const FIGURES: &[&str] = &[
+    "now",
+    "periods_due",
+    "attempts_due",
+    "oldest_due_at",
+    "lateness_seconds",
+    "attempts_waiting",
+    "retries_to_come",
+    "sending",
+    "pending",
+    "unknown",
+    "unknown_not_found",
+    "unknown_limit_passed",
+    "charges_in_review",
+    "open_reviews",
+    "sent_last_hour",
+    "writes_per_second",
+    "stopped_by",
+    "seconds_to_end",
+];
+
 /// Arguments of `dues status`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It reads the database and nothing else: it tells of every daemon on it, also where none runs.\n\n\
-    Examples:\n  dues status\n  dues status --json"
+    after_help = "It reads the database and nothing else: it tells of every daemon on it, also where none runs. --csv is \
+    one row of figures, to be gathered in a file.\n\n\
+    Examples:\n  dues status\n  dues status --json\n  dues status --csv | tail -n 1 >> figures.csv"
 )]
 pub struct Args {}
 
@@ -49,8 +73,10 @@ impl Args {
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let (loaded, store) = ground.books().await?;
         let status = Status::read(&loaded.settings, &store).await?;
-        if ground.json {
+        if ground.json() {
             output::json(&status.json()?)?;
+        } else if ground.csv() {
+            Spreadsheet::print(FIGURES, [status.json()?])?;
         } else {
             status.page()?.print()?;
         }

@@ -107,7 +107,7 @@ impl Args {
         // The first period begins today: it has to be known which day that is.
         follow::hear_the_clock(&engine, &mut stop).await?;
         let begun = if self.resume { self.resumed(&engine).await? } else { self.begin(&engine).await? };
-        let mut followed = Followed::new(&engine, &begun, ground.json);
+        let mut followed = Followed::new(&engine, &begun, ground.json());
         let wait = Duration::from_secs(self.wait_minutes * 60);
         let end = followed.run(&mut stop, wait).await?;
         let public_id = engine.store.subscription_id_text(begun.subscription_id).await?;
@@ -117,7 +117,7 @@ impl Args {
             End::Waiting => ("waiting", exit::PARTLY),
         };
         let redirect_url = followed.redirect_url();
-        output::line(&if ground.json {
+        output::line(&if ground.json() {
             json!({"subscription": public_id, "state": word, "redirect_url": redirect_url}).to_string()
         } else {
             self.told(&public_id, &end, redirect_url.is_some())

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::output::{self, Amount, Table, cut, minute};
+use super::spreadsheet::Spreadsheet;
 use super::{Ground, NotFound, exit};
 use crate::clock::Instant;
 use crate::domain::subscription::SubscriptionState;
@@ -55,6 +56,11 @@ struct ListArgs {
 }
 
 impl Args {
+    /// Whether what it prints is one table.
+    pub fn has_table(&self) -> bool {
+        matches!(self.command, Command::List(_))
+    }
+
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -71,8 +77,11 @@ impl ListArgs {
         let (_, store) = ground.books().await?;
         let filter = Filter { state: self.state, plan: self.plan, limit: self.limit + 1 };
         let rows = cut(store.subscription_list(&filter).await?, self.limit);
-        if ground.json {
+        if ground.json() {
             return output::json(&rows.iter().map(json_of).collect::<anyhow::Result<Vec<_>>>()?);
+        }
+        if ground.csv() {
+            return Spreadsheet::print(COLUMNS, rows.iter().map(json_of).collect::<anyhow::Result<Vec<_>>>()?);
         }
         let headings = &["REFERENCE", "STATE", "PLAN", "PRICE", "NEXT CHARGE (UTC)", "ID"];
         let mut table = Table::new(headings).right(&["PRICE"]);
@@ -101,6 +110,30 @@ fn next_charge_at(row: &ShownRow) -> Option<Instant> {
 fn ends_now(row: &ShownRow) -> bool {
     row.cancel_at_index.is_some_and(|index| index <= row.next_index)
 }
+
+/// The keys of a subscription in JSON, in the order in which CSV has them.
+const COLUMNS: &[&str] = &[
+    "id",
+    "reference",
+    "customer_reference",
+    "state",
+    "plan",
+    "plan_version",
+    "amount_minor",
+    "amount",
+    "currency",
+    "zone",
+    "source_id",
+    "source_state",
+    "next_period_index",
+    "next_charge_at",
+    "cancel_at_index",
+    "cancel_reason",
+    "first_payment_id",
+    "handed_over_at",
+    "created_at",
+    "ended_at",
+];
 
 /// A subscription in JSON, as the list has it.
 fn json_of(row: &ShownRow) -> anyhow::Result<Value> {

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::ledger::marks;
 use super::output::{self, Table, cut, or_dash};
-use super::{Ground, exit};
+use super::spreadsheet::Spreadsheet;
+use super::{Format, Ground, exit};
 use crate::config::secret::secret_key;
 use crate::config::{Loaded, parse_duration};
 use crate::domain::integrity::{IntegrityRule, Severity};
@@ -60,8 +61,10 @@ impl Args {
             true => Some(compared(ground, &loaded, &store, self.since).await?),
             false => None,
         };
-        if ground.json {
+        if ground.json() {
             output::json(&document(&breaches, comparison.as_ref()))?;
+        } else if ground.csv() {
+            Spreadsheet::print(COLUMNS, findings(document(&breaches, comparison.as_ref())))?;
         } else {
             tell_rules(&breaches)?;
             if let Some(comparison) = &comparison {
@@ -227,6 +230,40 @@ fn document(breaches: &[Breach], comparison: Option<&Comparison>) -> Value {
     })
 }
 
+/// What CSV has, a row a finding.
+const COLUMNS: &[&str] = &[
+    "finding",
+    "word",
+    "severity",
+    "subscription_reference",
+    "period_index",
+    "charge_id",
+    "payment_id",
+    "detail",
+    "next_step",
+];
+
+/// The document's four lists as one, each row with the list from which it comes.
+fn findings(mut document: Value) -> Vec<Value> {
+    let mut findings = Vec::new();
+    let gateway = document["gateway"].take();
+    for (finding, word, detail, mut list) in [
+        ("broken", "rule", "detail", document["broken"].take()),
+        ("differs", "difference", "detail", gateway["differences"].clone()),
+        ("not_learned_yet", "difference", "detail", gateway["not_learned_yet"].clone()),
+        ("not_compared", "difference", "why", gateway["not_compared"].clone()),
+    ] {
+        for row in list.as_array_mut().into_iter().flatten() {
+            let mut row = row.take();
+            row["finding"] = finding.into();
+            row["word"] = row[word].take();
+            row["detail"] = row[detail].take();
+            findings.push(row);
+        }
+    }
+    findings
+}
+
 fn difference_json(Found { charge, difference }: &Found) -> Value {
     json!({
         "difference": difference.kind.as_str(),
@@ -248,7 +285,7 @@ async fn compared(ground: &Ground, loaded: &Loaded, store: &Store, since: Durati
     let mut look_ups = LookUps::new(client, half(settings.budget.reads_per_second), store.clock().clone());
     let since = store.now().await? - TimeDelta::from_std(since)?;
     let settle_wait = TimeDelta::from_std(settings.protocol.settle_wait)?;
-    let bar = bar(store.charges_moved(since).await?, ground.json);
+    let bar = bar(store.charges_moved(since).await?, ground.format);
     let comparison = compare(store, &mut look_ups, since, settle_wait, |done| bar.set_position(done)).await;
     bar.finish_and_clear();
     Ok(comparison?)
@@ -259,8 +296,8 @@ fn half(per_second: Option<NonZeroU32>) -> TokenBucket {
     TokenBucket::new(per_second.map(|rate| NonZeroU32::new(rate.get() / 2).unwrap_or(NonZeroU32::MIN)))
 }
 
-fn bar(charges: u64, json: bool) -> ProgressBar {
-    if json || !std::io::stderr().is_terminal() {
+fn bar(charges: u64, format: Format) -> ProgressBar {
+    if format != Format::Text || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len} charges, {per_sec}, {eta} left")

@@ -90,21 +90,11 @@ impl Store {
         let db = match url {
             DatabaseUrl::Sqlite(path) => {
                 let options = sqlite_options(path, busy_timeout);
-                // One writer: SQLite has one anyway, and here it queues in the process instead of in the busy handler.
-                let write = SqlitePoolOptions::new()
-                    .max_connections(1)
-                    .idle_timeout(None)
-                    .max_lifetime(None)
-                    .test_before_acquire(false)
-                    .acquire_timeout(busy_timeout)
+                let write = one_writer(busy_timeout)
                     .connect_with(options.clone())
                     .await
                     .map_err(|error| unopened::sqlite(path, &error))?;
-                let read = SqlitePoolOptions::new()
-                    .max_connections(SQLITE_READERS)
-                    .test_before_acquire(false)
-                    .acquire_timeout(busy_timeout)
-                    .connect_lazy_with(options.pragma("cache_size", SQLITE_READERS_CACHE).read_only(true));
+                let read = readers(busy_timeout).connect_lazy_with(read_only(options));
                 Db::Sqlite { write, read }
             }
             DatabaseUrl::Postgres(url) => {
@@ -140,6 +130,30 @@ impl Store {
         }
     }
 
+    /// The same for who may only read: of a SQLite file no connection that writes is opened unless it is asked for.
+    ///
+    /// # Errors
+    /// Those of [`Store::open_existing`].
+    pub async fn open_to_read(
+        url: &DatabaseUrl,
+        max_connections: u32,
+        busy_timeout: Duration,
+        clock: Clock,
+    ) -> Result<Store, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) if path.exists() => {
+                let options = sqlite_options(path, busy_timeout).create_if_missing(false);
+                let read = readers(busy_timeout)
+                    .connect_with(read_only(options.clone()))
+                    .await
+                    .map_err(|error| unopened::sqlite(path, &error))?;
+                let db = Db::Sqlite { write: one_writer(busy_timeout).connect_lazy_with(options), read };
+                Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
+            }
+            _ => Store::open_existing(url, max_connections, busy_timeout, clock).await,
+        }
+    }
+
     /// Makes this process the one daemon on a SQLite file. On PostgreSQL there may be several, and nothing is locked.
     ///
     /// # Errors
@@ -161,6 +175,21 @@ impl Store {
             Err(std::fs::TryLockError::Error(source)) => Err(refused(source)),
         }
     }
+}
+
+/// One writer: SQLite has one anyway, and here it queues in the process instead of in the busy handler.
+fn one_writer(busy_timeout: Duration) -> SqlitePoolOptions {
+    let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+    pool.test_before_acquire(false).acquire_timeout(busy_timeout)
+}
+
+fn readers(busy_timeout: Duration) -> SqlitePoolOptions {
+    let pool = SqlitePoolOptions::new().max_connections(SQLITE_READERS);
+    pool.test_before_acquire(false).acquire_timeout(busy_timeout)
+}
+
+fn read_only(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options.pragma("cache_size", SQLITE_READERS_CACHE).read_only(true)
 }
 
 fn postgres_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {

@@ -34,7 +34,7 @@ impl Args {
     pub async fn run(self, ground: &Ground) -> anyhow::Result<()> {
         let (_, store) = ground.books().await?;
         let found = find(&store, &self.name).await?;
-        if ground.json { output::json(&document(&found)?) } else { page(&found)?.print() }
+        if ground.json() { output::json(&document(&found)?) } else { page(&found)?.print() }
     }
 }
 

@@ -34,7 +34,7 @@ impl Args {
         if fenced.state.held_at.is_none() {
             return not_held(ground);
         }
-        if !ground.json {
+        if !ground.json() {
             fenced.page(SHOWN)?.print()?;
             output::line("")?;
         }
@@ -57,7 +57,7 @@ impl Args {
             return not_held(ground);
         };
         let next = Next::of(&store).await?;
-        if ground.json {
+        if ground.json() {
             output::json(&json!({
                 "held": false,
                 "acknowledged": acknowledged,
@@ -109,7 +109,7 @@ impl Next {
 }
 
 fn not_held(ground: &Ground) -> anyhow::Result<ExitCode> {
-    if ground.json {
+    if ground.json() {
         output::json(&json!({ "held": false, "acknowledged": 0 }))?;
     } else {
         output::line("nothing is held; there is nothing to acknowledge")?;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::NotFound;
 use super::super::output::{Amount, Page, Table, cut, minute, or_dash, time};
+use super::super::spreadsheet::Spreadsheet;
 use super::marks::{NodeMark, marks};
 use crate::clock::Instant;
 use crate::config::Settings;
@@ -166,6 +167,14 @@ impl Fenced {
         }))
     }
 
+    /// The fences as CSV, with so many at most.
+    ///
+    /// # Errors
+    /// Where standard output fails.
+    pub fn spreadsheet(&self, limit: u32) -> anyhow::Result<()> {
+        Spreadsheet::print(FENCE_COLUMNS, cut(self.fences.iter().collect(), limit).into_iter().map(fence_json))
+    }
+
     fn adopted_sums(&self) -> anyhow::Result<Option<String>> {
         let Some(since) = self.adopted_since.filter(|_| !self.adopted.is_empty()) else { return Ok(None) };
         let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
@@ -302,6 +311,19 @@ fn span_of(fences: &[FenceRow]) -> Option<(Option<Instant>, Instant)> {
         None => Some((None, open.raised_at)),
     }
 }
+
+/// The keys of a fence in JSON, in the order in which CSV has them.
+const FENCE_COLUMNS: &[&str] = &[
+    "raised_at",
+    "reason",
+    "holds",
+    "lost_sends",
+    "node",
+    "heartbeat_before_at",
+    "acknowledged_at",
+    "acknowledged_by",
+    "detail",
+];
 
 fn fence_json(fence: &FenceRow) -> Value {
     json!({

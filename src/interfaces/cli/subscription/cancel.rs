@@ -35,7 +35,7 @@ impl Args {
             ),
             Err(error) => return Err(error.into()),
         };
-        if ground.json {
+        if ground.json() {
             return output::json(&json!({
                 "subscription": self.name,
                 "state": canceled.state.as_str(),

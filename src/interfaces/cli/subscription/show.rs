@@ -39,7 +39,7 @@ impl Args {
     pub async fn run(self, ground: &Ground) -> anyhow::Result<()> {
         let (_, store) = ground.books().await?;
         let found = find(&store, &self.name, self.limit).await?;
-        if ground.json { output::json(&document(&found)?) } else { page(&found)?.print() }
+        if ground.json() { output::json(&document(&found)?) } else { page(&found)?.print() }
     }
 }
 
