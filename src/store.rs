@@ -15,6 +15,7 @@ pub mod installation;
 pub mod journal;
 pub mod migrations;
 pub mod nodes;
+pub mod pauses;
 pub mod plans;
 pub mod reviews;
 pub mod situations;

@@ -52,6 +52,14 @@ impl Rules {
         let now = store.clock().now();
         store.know_currencies(&settings.currencies).await?;
         store.sync_plans(&settings.plans, &settings.dunning, now).await?;
+        Rules::read(settings, store).await
+    }
+
+    /// Reads every plan and policy version of the books, and leaves them as they are: for an operator's act.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read(settings: &Settings, store: &Store) -> Result<Rules, StoreError> {
         let plans = store.plans().await?;
         let policies = store.dunning_policies().await?;
         Ok(Rules {

@@ -85,11 +85,11 @@ enum Command {
     Import(import::Args),
     /// Makes a first payment: prints the link, waits until the customer has approved, saves the source
     Subscribe(subscribe::Args),
-    /// Lists, shows and cancels subscriptions
+    /// Lists, shows, pauses, resumes and cancels subscriptions
     Subscription(subscription::Args),
-    /// Lists and shows charges
+    /// Lists and shows charges, tries them again and voids them
     Charge(charge::Args),
-    /// Lists and shows what a person must decide
+    /// Lists, shows and resolves what a person must decide
     Review(review::Args),
     /// Tells what the daemons are doing now
     Status(status::Args),
