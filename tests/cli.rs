@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/acts.rs"]
+mod acts;
 #[path = "cli/cancel.rs"]
 mod cancel;
 #[path = "cli/check.rs"]
