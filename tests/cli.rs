@@ -20,6 +20,8 @@ mod doors;
 mod ledger;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/plans.rs"]
+mod plans;
 #[path = "cli/sandbox.rs"]
 mod sandbox;
 #[path = "cli/shop.rs"]

@@ -10,6 +10,7 @@ mod ledger;
 mod migrate;
 mod operator;
 mod output;
+mod plans;
 mod resume;
 mod review;
 mod run;
@@ -79,6 +80,8 @@ enum Command {
     Run(run::Args),
     /// Checks the config: unknown keys, wrong values and contradictions, all at once
     Check(check::Args),
+    /// Shows the plans of the config beside those of the books, and takes up a price that changes far
+    Plans(plans::Args),
     /// Brings the database's schema up
     Migrate(migrate::Args),
     /// Hands over subscriptions whose first payment was made elsewhere
@@ -165,6 +168,7 @@ impl Command {
             }
             Command::Run(_)
             | Command::Check(_)
+            | Command::Plans(_)
             | Command::Migrate(_)
             | Command::Import(_)
             | Command::Subscribe(_)
@@ -220,6 +224,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => args.run(&ground).await,
             Command::Check(args) => args.run(&ground).await,
+            Command::Plans(args) => args.run(&ground).await,
             Command::Migrate(args) => args.run(&ground).await,
             Command::Import(args) => args.run(&ground).await,
             Command::Subscribe(args) => args.run(&ground).await,

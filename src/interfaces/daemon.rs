@@ -88,6 +88,9 @@ pub async fn run(
     tracker.spawn(greet::greet(engine.clone(), stop.clone()));
     tracker.spawn(alert::follow(engine.clone(), settings.alerts_command.clone(), stop.clone()));
     systemd::ready();
+    if !engine.rules.withheld.is_empty() {
+        tracing::error!("the plans of the books are in use: {}", withheld(&engine.rules));
+    }
     tracing::info!(
         node = %engine.node,
         database = engine.store.kind(),
@@ -268,6 +271,7 @@ async fn reload(engine: &Engine, running: &Settings, sources: &Sources, rules: &
         }
     };
     match Rules::load(&loaded, &engine.store).await {
+        Ok(loaded) if !loaded.withheld.is_empty() => tracing::error!("the old config stays: {}", withheld(&loaded)),
         Ok(loaded) => {
             rules.send_replace(Arc::new(loaded));
             if left_out.is_empty() {
@@ -281,6 +285,14 @@ async fn reload(engine: &Engine, running: &Settings, sources: &Sources, rules: &
             tracing::error!(error = %chain(&error), "the new config could not be taken up; the old one stays")
         }
     }
+}
+
+/// What a plan whose price is not agreed on waits for.
+fn withheld(rules: &Rules) -> String {
+    let names = rules.withheld.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    format!(
+        "the price of {names} changes by more than limits.price_change_percent: `dues plans` shows it, and `dues plans --accept` takes it up"
+    )
 }
 
 /// An error and its causes in one line.

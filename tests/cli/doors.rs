@@ -9,6 +9,7 @@ use crate::support::world::On;
 const COMMANDS: &[&[&str]] = &[
     &["run"],
     &["check"],
+    &["plans"],
     &["migrate"],
     &["import"],
     &["subscribe"],
