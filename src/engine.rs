@@ -1,6 +1,7 @@
 //! What happens, and when. Each verb is a tick: idempotent, without input, never waiting for the gateway; the next tick is the
 //! retry. Requests fly on their own ([`flights`]) and what they bring is recorded by a later tick.
 
+pub mod asked;
 pub mod audit;
 pub mod beat;
 pub mod begin;
@@ -15,6 +16,7 @@ pub mod high_water;
 pub mod lift;
 pub mod observation;
 pub mod open;
+pub mod pause;
 pub mod reconcile;
 pub mod round;
 pub mod rules;

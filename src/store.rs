@@ -16,6 +16,7 @@ pub mod installation;
 pub mod journal;
 pub mod migrations;
 pub mod nodes;
+pub mod pauses;
 pub mod plans;
 pub mod reports;
 pub mod reviews;

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/acts.rs"]
+mod acts;
 #[path = "cli/cancel.rs"]
 mod cancel;
 #[path = "cli/check.rs"]
@@ -20,6 +22,8 @@ mod ledger;
 mod manual;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/plans.rs"]
+mod plans;
 #[path = "cli/report.rs"]
 mod report;
 #[path = "cli/sandbox.rs"]

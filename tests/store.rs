@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "store/acts.rs"]
+mod acts;
 #[path = "store/bring_up.rs"]
 mod bring_up;
 #[path = "store/endings.rs"]

@@ -12,6 +12,8 @@ mod everyday;
 mod looking_first;
 #[path = "stories/lost_answers.rs"]
 mod lost_answers;
+#[path = "stories/operator.rs"]
+mod operator;
 #[path = "stories/outages.rs"]
 mod outages;
 #[path = "stories/read_budget.rs"]

@@ -40,7 +40,7 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let schedule = schedule(root.section("schedule"));
     let catch_up = catch_up(root.section("catch_up"));
     let currencies = currencies(root.section("currencies"));
-    let (largest_charge_minor, brake) = limits(root.section("limits"));
+    let (largest_charge_minor, price_change_percent, brake) = limits(root.section("limits"));
     let audit = audit(root.section("audit"));
     // Another limit may stand in a source that could not be read.
     let largest_price_minor = if noted.is_whole() { largest_charge_minor } else { LARGEST_AMOUNT_MINOR };
@@ -67,6 +67,7 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
         catch_up,
         currencies,
         largest_charge_minor,
+        price_change_percent,
         brake,
         audit,
         dunning,
@@ -257,14 +258,15 @@ fn currencies(mut section: Section) -> Vec<Currency> {
     accepted
 }
 
-fn limits(mut section: Section) -> (i64, Brake) {
+fn limits(mut section: Section) -> (i64, i64, Brake) {
     let largest = section.integer("largest_charge_minor", 1..=LARGEST_AMOUNT_MINOR);
+    let price_change = section.integer("price_change_percent", 0..=1_000_000);
     let brake = Brake {
         percent: section.integer("brake_percent", 100..=1_000_000),
         margin: section.integer("brake_margin", 0..=100_000_000),
     };
     section.finish();
-    (largest, brake)
+    (largest, price_change, brake)
 }
 
 fn audit(mut section: Section) -> Audit {

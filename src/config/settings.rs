@@ -42,6 +42,8 @@ pub struct Settings {
     pub largest_charge_minor: i64,
     /// When a day's plan counts as exceeded.
     pub brake: Brake,
+    /// A plan's price may change by so many hundredths in a year before an operator must accept it.
+    pub price_change_percent: i64,
     /// When a charge is looked up again, whatever it ended as.
     pub audit: Audit,
     /// Dunning policies by name.

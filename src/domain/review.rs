@@ -44,7 +44,54 @@ words! {
     }
 }
 
+words! {
+    /// How a person closes a review case.
+    Resolution is a "way to resolve a case" {
+        /// The charge is tried again.
+        Retry = "retry",
+        /// The charge is not owed any more.
+        Void = "void",
+        /// The gateway has no payment of the unknown attempt.
+        NotCharged = "not-charged",
+        /// The gateway has one.
+        Charged = "charged",
+        /// Held periods are billed.
+        Bill = "bill",
+        /// Held periods are not billed.
+        Skip = "skip",
+        /// It was seen to, and nothing is to be changed in the books.
+        Dismiss = "dismiss",
+    }
+}
+
 impl ReviewReason {
+    /// How a case of this reason can be resolved; none where it closes by itself, or by a command of its own.
+    pub const fn resolutions(self) -> &'static [Resolution] {
+        use Resolution as R;
+        match self {
+            ReviewReason::Rejected
+            | ReviewReason::Configuration
+            | ReviewReason::OverLimit
+            | ReviewReason::BodyChanged => &[R::Retry, R::Void],
+            ReviewReason::Contradiction => &[R::Retry, R::Void, R::Dismiss],
+            ReviewReason::Unresolved => &[R::NotCharged, R::Charged],
+            ReviewReason::CatchUpHeld => &[R::Bill, R::Skip],
+            ReviewReason::Mismatch
+            | ReviewReason::Double
+            | ReviewReason::CapturedAfterVoid
+            | ReviewReason::SourceUnknown
+            | ReviewReason::AuthorisationGone
+            | ReviewReason::Calendar
+            | ReviewReason::Unreadable => &[R::Dismiss],
+            ReviewReason::PendingTooLong | ReviewReason::NotFound | ReviewReason::Hold | ReviewReason::Brake => &[],
+        }
+    }
+
+    /// Whether it keeps a subscription's periods from being opened.
+    pub const fn is_about_the_schedule(self) -> bool {
+        matches!(self, ReviewReason::Calendar | ReviewReason::Unreadable)
+    }
+
     /// What to do first, for the person who opens the case.
     pub const fn next_step(self) -> &'static str {
         match self {

@@ -75,6 +75,11 @@ impl SubscriptionState {
         }
     }
 
+    /// Whether nothing is owed any more of what was not paid.
+    pub fn has_ended(self) -> bool {
+        !self.is_chargeable() && self != SubscriptionState::Paused
+    }
+
     /// The state after `event`.
     ///
     /// # Errors
@@ -113,6 +118,8 @@ mod tests {
     fn who_is_not_paused_and_has_not_ended_is_charged() {
         let charged: Vec<S> = S::ALL.iter().copied().filter(|it| it.is_chargeable()).collect();
         assert_eq!(charged, [S::Incomplete, S::Trialing, S::Active, S::PastDue, S::Unpaid]);
+        let ended: Vec<S> = S::ALL.iter().copied().filter(|it| it.has_ended()).collect();
+        assert_eq!(ended, [S::IncompleteExpired, S::Canceled, S::Completed]);
     }
 
     #[test]

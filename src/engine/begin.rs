@@ -9,6 +9,7 @@ use crate::domain::charge::ChargeState;
 use crate::domain::id::{ChargeId, SubscriptionId};
 use crate::domain::subscription::SubscriptionState;
 use crate::engine::grants::Grants;
+use crate::engine::hand_over::Refusal;
 use crate::engine::intent::Owed;
 use crate::engine::{Engine, EngineError};
 use crate::gateway::payments::Terminal;
@@ -56,6 +57,9 @@ pub enum BeginError {
         /// What there is.
         known: String,
     },
+    /// Its price is not agreed on.
+    #[error(transparent)]
+    Withheld(Refusal),
     /// The reference is taken.
     #[error("there is a subscription {reference:?} already; see `dues subscription show {reference}`")]
     Taken {
@@ -104,6 +108,9 @@ impl Engine {
             let known = self.rules.plan_names().collect::<Vec<_>>().join(", ");
             return Err(BeginError::NoPlan { name: beginning.plan.clone(), known });
         };
+        if self.rules.withheld.contains(&beginning.plan) {
+            return Err(BeginError::Withheld(Refusal::Withheld(beginning.plan.clone())));
+        }
         let now = self.store.now().await.map_err(EngineError::of("begin"))?;
         let today = local_date(&beginning.zone, now);
         let anchor_on = beginning.anchor_on.unwrap_or(today);

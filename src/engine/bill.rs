@@ -267,13 +267,21 @@ impl Engine {
         if let Some(index) = ends {
             periods.retain(|period| period.index < index);
         }
-        let decisions = match advance.state {
-            SubscriptionState::Unpaid | SubscriptionState::Paused => vec![Decision::Skip; periods.len()],
+        if let Some(to) = row.paused_to {
+            // What comes after a pause that is over is looked at without it.
+            periods.retain(|period| period.index < to);
+        }
+        // A period that had begun before the pause is owed.
+        let paused_from = row.paused_from.unwrap_or(i64::MAX);
+        let owed = periods.iter().take_while(|period| period.index < paused_from).count();
+        let mut decisions = match advance.state {
+            SubscriptionState::Unpaid => vec![Decision::Skip; owed],
             _ => {
                 let own = schedule.plan_of(row.next_index).and_then(|id| plans.get(id)).and_then(|it| it.plan.catch_up);
-                self.rules.catch_up.decide(&periods, row.handed_over_at, own, now)
+                self.rules.catch_up.decide(&periods[..owed], row.handed_over_at, own, now)
             }
         };
+        decisions.resize(periods.len(), Decision::Skip);
         let mut held = 0_usize;
         let mut openings = Vec::with_capacity(periods.len());
         for (period, decision) in periods.iter().zip(&decisions) {
@@ -283,7 +291,12 @@ impl Engine {
             let Some(stored) = plan_id.and_then(|id| plans.get(id)) else {
                 return Err(Unopenable::NoPlan { index: period.index, why: plans.why_not(plan_id) });
             };
-            let mut opening = self.opening(place, row, stored, period, *decision, advance.state, now);
+            let skipped_for = match advance.state {
+                _ if period.index >= paused_from => SkipReason::Paused,
+                SubscriptionState::Unpaid => SkipReason::Unpaid,
+                _ => SkipReason::CatchUp,
+            };
+            let mut opening = self.opening(place, row, stored, period, *decision, skipped_for, now);
             if opening.send_at.is_none() && plan.continuity_from.is_some_and(|from| period.start_at < from) {
                 let lately = now - period.start_at <= NOT_BILLED_AUDITED_FOR;
                 opening.charge.audit_at = (lately || *decision == Decision::Hold).then_some(now);
@@ -336,20 +349,13 @@ impl Engine {
         stored: &StoredPlan,
         period: &Period,
         decision: Decision,
-        state: SubscriptionState,
+        skipped_for: SkipReason,
         now: Instant,
     ) -> Opening {
         let (charge_state, reason, send_at) = match decision {
             Decision::Bill(at) => (ChargeState::Due, None, Some(at)),
             Decision::Hold => (ChargeState::Held, Some(SkipReason::CatchUp), None),
-            Decision::Skip => {
-                let reason = match state {
-                    SubscriptionState::Unpaid => SkipReason::Unpaid,
-                    SubscriptionState::Paused => SkipReason::Paused,
-                    _ => SkipReason::CatchUp,
-                };
-                (ChargeState::Skipped, Some(reason), None)
-            }
+            Decision::Skip => (ChargeState::Skipped, Some(skipped_for), None),
         };
         let charge = NewCharge {
             public_id: ChargeId::new(now, self.chance.ten_bytes()),

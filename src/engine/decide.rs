@@ -2,10 +2,13 @@
 //! `gateway::outcome`; here stands what dues does about it.
 
 mod answer;
+mod asked;
 mod audit;
 mod send;
 mod unknown;
 
+pub(super) use asked::{ASKED, asked};
+pub use asked::{Ask, Refusal};
 pub(super) use send::rest_of_a_key;
 pub(super) use unknown::{ABSENT, is_open, took_money};
 

@@ -283,6 +283,17 @@ impl Desk {
         });
     }
 
+    /// An operator asked for what was done here.
+    pub fn asked(&mut self, what: &str, reason: &str) {
+        self.notes.journal.push(Entry {
+            act: "asked",
+            subscription_id: Some(self.subscription.id),
+            charge_id: Some(self.charge.id),
+            detail: Some(format!("{what}: {reason}")),
+            ..Entry::default()
+        });
+    }
+
     /// Warns in the log of what takes too long but needs nobody yet.
     pub fn warn(&mut self, what: String) {
         self.notes.warnings.push(what);

@@ -5,7 +5,7 @@ use crate::clock::Instant;
 use crate::domain::charge::ChargeState;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
-use crate::engine::decide::ABSENT;
+use crate::engine::decide::{ABSENT, ASKED};
 use crate::engine::{Engine, EngineError, Tick};
 use crate::store::changes::{Changes, ChargeChange};
 use crate::store::charges::CollectableRow;
@@ -45,8 +45,8 @@ impl Engine {
         let mut aside = Changes::default();
         for row in &rows {
             let Some(case) = cases.iter().find(|case| case.charge_id == row.charge_id) else { continue };
-            // A step that no decline of the customer's caused is not spent.
-            let free = case.reason.as_deref() == Some(ABSENT);
+            // A step that no decline of the customer's caused, or that an operator asked for, is not spent.
+            let free = matches!(case.reason.as_deref(), Some(ABSENT | ASKED));
             let charged = row.gateway_source_id.as_ref().ok_or("it has no source to charge".to_owned());
             let currency = parse("charges", row.charge_id, "currency", &row.currency).map_err(|it| it.to_string());
             let (source, currency) = match charged.and_then(|source| Ok((source, currency?))) {

@@ -53,6 +53,12 @@ pub enum Refusal {
     /// The plan is not in the books.
     #[error("plan {0:?} is not in the config")]
     NoPlan(String),
+    /// Its price is not agreed on.
+    #[error(
+        "the price of plan {0} changes by more than limits.price_change_percent in the config: `dues plans` shows it, and \
+         `dues plans --accept` takes it up"
+    )]
+    Withheld(String),
     /// The calendar has no such date.
     #[error(transparent)]
     Calendar(#[from] CalendarError),
@@ -206,6 +212,9 @@ impl Engine {
     /// [`Refusal`].
     pub fn acceptable(&self, hand_over: HandOver) -> Result<Acceptable, Refusal> {
         let plan = self.rules.plan_named(&hand_over.plan);
+        if self.rules.withheld.contains(&hand_over.plan) {
+            return Err(Refusal::Withheld(hand_over.plan));
+        }
         accept(hand_over, plan, &self.rules.catch_up, self.clock.now())
     }
 

@@ -1,7 +1,7 @@
 //! What the engine goes by: the settings it needs and the plan and policy versions of the books, put together once at the start
 //! and at every reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::config::{self, Settings};
 use crate::domain::catch_up::CatchUp;
 use crate::domain::dunning::{DeclineTable, DunningPolicy};
 use crate::domain::reference::LedgerId;
-use crate::store::plans::{StoredPlan, StoredPolicy};
+use crate::store::plans::{Guard, StoredPlan, StoredPolicy};
 use crate::store::{Store, StoreError};
 
 /// Everything a decision is made by.
@@ -37,6 +37,8 @@ pub struct Rules {
     pub audit: config::Audit,
     /// Decline class by response code.
     pub declines: DeclineTable,
+    /// Plans whose change in the config waits for an operator: nobody is entered on them meanwhile.
+    pub withheld: BTreeSet<String>,
     plans: BTreeMap<i64, StoredPlan>,
     plans_by_name: BTreeMap<String, i64>,
     policies: BTreeMap<i64, StoredPolicy>,
@@ -51,7 +53,16 @@ impl Rules {
     pub async fn load(settings: &Settings, store: &Store) -> Result<Rules, StoreError> {
         let now = store.clock().now();
         store.know_currencies(&settings.currencies).await?;
-        store.sync_plans(&settings.plans, &settings.dunning, now).await?;
+        let guard = Guard::Percent(settings.price_change_percent);
+        let withheld = store.sync_plans(&settings.plans, &settings.dunning, guard, now).await?;
+        Ok(Rules { withheld, ..Rules::read(settings, store).await? })
+    }
+
+    /// Reads every plan and policy version of the books, and leaves them as they are: for an operator's act.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read(settings: &Settings, store: &Store) -> Result<Rules, StoreError> {
         let plans = store.plans().await?;
         let policies = store.dunning_policies().await?;
         Ok(Rules {
@@ -65,6 +76,7 @@ impl Rules {
             brake: settings.brake,
             audit: settings.audit.clone(),
             declines: DeclineTable::new(settings.declines.clone()),
+            withheld: BTreeSet::new(),
             // Rows come by name and version, so the latest version of a name is the one that stays.
             plans_by_name: plans.iter().map(|it| (it.name.clone(), it.id)).collect(),
             plans: plans.into_iter().map(|it| (it.id, it)).collect(),

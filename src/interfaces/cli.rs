@@ -12,6 +12,7 @@ mod man;
 mod migrate;
 mod operator;
 mod output;
+mod plans;
 mod report;
 mod resume;
 mod review;
@@ -97,17 +98,19 @@ enum Command {
     Run(run::Args),
     /// Checks the config: unknown keys, wrong values and contradictions, all at once
     Check(check::Args),
+    /// Shows the plans of the config beside those of the books, and takes up a price that changes far
+    Plans(plans::Args),
     /// Brings the database's schema up
     Migrate(migrate::Args),
     /// Hands over subscriptions whose first payment was made elsewhere
     Import(import::Args),
     /// Makes a first payment: prints the link, waits until the customer has approved, saves the source
     Subscribe(subscribe::Args),
-    /// Lists, shows and cancels subscriptions
+    /// Lists, shows, pauses, resumes and cancels subscriptions
     Subscription(subscription::Args),
-    /// Lists and shows charges
+    /// Lists and shows charges, tries them again and voids them
     Charge(charge::Args),
-    /// Lists and shows what a person must decide
+    /// Lists, shows and resolves what a person must decide
     Review(review::Args),
     /// Tells what the daemons are doing now
     Status(status::Args),
@@ -212,6 +215,7 @@ impl Command {
             }
             Command::Run(_)
             | Command::Check(_)
+            | Command::Plans(_)
             | Command::Migrate(_)
             | Command::Import(_)
             | Command::Subscribe(_)
@@ -237,7 +241,7 @@ impl Command {
             Command::Charge(args) => args.has_table(),
             Command::Review(args) => args.has_table(),
             Command::Ledger(args) => args.has_table(),
-            Command::Status(_) | Command::Report(_) | Command::Verify(_) | Command::Demo(_) => true,
+            Command::Plans(_) | Command::Status(_) | Command::Report(_) | Command::Verify(_) | Command::Demo(_) => true,
             Command::Run(_)
             | Command::Migrate(_)
             | Command::Import(_)
@@ -313,6 +317,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => args.run(&ground).await,
             Command::Check(args) => args.run(&ground).await,
+            Command::Plans(args) => args.run(&ground).await,
             Command::Migrate(args) => args.run(&ground).await,
             Command::Import(args) => args.run(&ground).await,
             Command::Subscribe(args) => args.run(&ground).await,

@@ -87,6 +87,9 @@ pub async fn run(
     tracker.spawn(greet::greet(engine.clone(), stop.clone()));
     tracker.spawn(alert::follow(engine.clone(), settings.alerts_command.clone(), stop.clone()));
     systemd::ready();
+    if !engine.rules.withheld.is_empty() {
+        tracing::error!("the plans of the books are in use: {}", withheld(&engine.rules));
+    }
     tracing::info!(
         node = %engine.node,
         database = engine.store.kind(),
@@ -288,7 +291,15 @@ async fn new_rules(
     let loaded = config::load(sources).map_err(|faults| faults.to_string())?.settings;
     let left_out = reload::left_out(running, &loaded).map_err(|refused| refused.to_string())?;
     let rules = Rules::load(&loaded, &engine.store).await.map_err(|error| chain(&error))?;
-    Ok((rules, left_out))
+    if rules.withheld.is_empty() { Ok((rules, left_out)) } else { Err(withheld(&rules)) }
+}
+
+/// What a plan whose price is not agreed on waits for.
+fn withheld(rules: &Rules) -> String {
+    let names = rules.withheld.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    format!(
+        "the price of {names} changes by more than limits.price_change_percent: `dues plans` shows it, and `dues plans --accept` takes it up"
+    )
 }
 
 /// An error and its causes in one line.

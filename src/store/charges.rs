@@ -1,5 +1,6 @@
 //! Charges: one row a billing period, billed or not, never two.
 
+mod acted;
 mod compared;
 mod show;
 
@@ -14,6 +15,7 @@ use crate::domain::id::ChargeId;
 use crate::domain::money::Money;
 use crate::row;
 
+pub use acted::{HeldRow, NamedRow};
 pub use compared::{BookedRow, ComparedRow};
 pub use show::{Filter, ShownAttemptRow, ShownCaseRow, ShownPaymentRow, ShownRow};
 

@@ -25,7 +25,8 @@ macro_rules! twins {
     };
 }
 
-static TWINS: &[Twin] = twins![1 "0001_books", 2 "0002_finance", 3 "0003_nodes", 4 "0004_verify", 5 "0005_standing"];
+static TWINS: &[Twin] =
+    twins![1 "0001_books", 2 "0002_finance", 3 "0003_nodes", 4 "0004_verify", 5 "0005_standing", 6 "0006_pauses"];
 
 row! {
     VersionRow { version: Option<i64> }

@@ -1,13 +1,14 @@
 //! Plans and dunning policies: one row a version, made when the config says something new. Subscribers and open cases keep the
 //! version they began with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::db::{Statement, Tx, ids};
+use super::journal::Entry;
 use super::{Store, StoreError, parse};
 use crate::clock::Instant;
 use crate::domain::calendar::{Interval, IntervalUnit};
@@ -45,6 +46,24 @@ row! {
         id: i64, name: String, version: i64, amount_minor: i64, currency: String, interval_unit: String,
         interval_count: i64, billing_hour: i64, description: String, dunning: String, catch_up: Option<String>,
     }
+}
+
+/// Whether a plan may change as far as the config says.
+#[derive(Debug, Clone, Copy)]
+pub enum Guard<'a> {
+    /// By so many hundredths of its price; what goes further waits for an operator.
+    Percent(i64),
+    /// As far as it goes: an operator has looked at it.
+    Accepted {
+        /// Who.
+        operator: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+}
+
+row! {
+    SubscribersRow { plan_id: i64, subscribers: i64 }
 }
 
 row! {
@@ -183,7 +202,25 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Makes a version for every plan and policy of the config that differs from its latest.
+    /// How many subscriptions are charged by each plan version that has any.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn subscribers_by_plan(&self) -> Result<BTreeMap<i64, i64>, StoreError> {
+        let rows: Vec<SubscribersRow> = self
+            .read(Statement::new(
+                "SELECT g.plan_id, COUNT(*) AS subscribers FROM subscriptions s JOIN segments g ON g.subscription_id = s.id \
+                 AND g.first_index = COALESCE(\
+                 (SELECT MAX(h.first_index) FROM segments h WHERE h.subscription_id = s.id AND h.first_index <= s.next_index), \
+                 (SELECT MIN(h.first_index) FROM segments h WHERE h.subscription_id = s.id)) \
+                 WHERE s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused') GROUP BY g.plan_id",
+            ))
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.plan_id, row.subscribers)).collect())
+    }
+
+    /// Makes a version for every plan and policy of the config that differs from its latest. The names of the plans that `guard` withholds:
+    /// their latest version stays.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -191,8 +228,10 @@ impl Store {
         &self,
         plans: &BTreeMap<String, Plan>,
         policies: &BTreeMap<String, DunningPolicy>,
+        guard: Guard<'_>,
         now: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let (mut withheld, mut journal) = (BTreeSet::new(), Vec::new());
         let mut tx = self.begin("plans").await?;
         let rows: Vec<PlanRow> = tx.all(Statement::new(PLANS)).await?;
         let mut latest = BTreeMap::new();
@@ -203,7 +242,23 @@ impl Store {
         for (name, plan) in plans {
             let version = match latest.get(name) {
                 Some((_, stored)) if stored == plan => continue,
-                Some((version, _)) => version + 1,
+                Some((version, stored)) => {
+                    match guard {
+                        Guard::Percent(percent) if stored.changes_beyond(plan, percent) => {
+                            withheld.insert(name.clone());
+                            continue;
+                        }
+                        Guard::Accepted { reason, .. } => journal.push(Entry {
+                            act: "plan accepted",
+                            was: Some("withheld"),
+                            now: Some("accepted"),
+                            detail: Some(format!("{name}: {} a {}: {reason}", plan.price, plan.interval.unit.as_str())),
+                            ..Entry::default()
+                        }),
+                        Guard::Percent(_) => {}
+                    }
+                    version + 1
+                }
                 None => 1,
             };
             tx.run(
@@ -250,6 +305,10 @@ impl Store {
             )
             .await?;
         }
-        tx.commit().await
+        if let Guard::Accepted { operator, .. } = guard {
+            tx.write_journal(operator, now, &journal).await?;
+        }
+        tx.commit().await?;
+        Ok(withheld)
     }
 }

@@ -37,6 +37,34 @@ row! {
     }
 }
 
+row! {
+    /// A review case that a person resolves.
+    pub ToResolveRow {
+        /// Inside.
+        id: i64,
+        /// Its shown id.
+        public_id: String,
+        /// What is wrong.
+        reason: String,
+        /// What it is about.
+        subject: String,
+        /// Whose.
+        subscription_id: Option<i64>,
+        /// Of which period.
+        charge_id: Option<i64>,
+        /// The charge's shown id.
+        charge: Option<String>,
+        /// How it was closed.
+        resolution: Option<String>,
+        /// By whom.
+        resolved_by: Option<String>,
+        /// Whether its charge waits for it.
+        in_review: i64,
+        /// Open cases of its charge, this one among them.
+        open_cases: i64,
+    }
+}
+
 /// What people see of a review case; its conditions follow.
 macro_rules! shown {
     () => {
@@ -105,6 +133,82 @@ impl Tx {
             .bind(resolution)
             .bind(by)
             .bind(reason.as_str()),
+        )
+        .await
+    }
+
+    /// The case with this shown id, with what stands around it, locked.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn review_to_resolve(&mut self, public_id: &str) -> Result<Option<ToResolveRow>, StoreError> {
+        let rows = self
+            .all(
+                Statement::new(
+                    "SELECT r.id, r.public_id, r.reason, r.subject, r.subscription_id, r.charge_id, \
+                     (SELECT c.public_id FROM charges c WHERE c.id = r.charge_id) AS charge, r.resolution, r.resolved_by, \
+                     CAST((SELECT COUNT(*) FROM charges c WHERE c.id = r.charge_id AND c.state = 'in_review') AS BIGINT) AS in_review, \
+                     CAST((SELECT COUNT(*) FROM review_cases o WHERE o.charge_id = r.charge_id AND o.resolved_at IS NULL) AS BIGINT) \
+                     AS open_cases FROM review_cases r WHERE r.public_id = $1 {hold r}",
+                )
+                .bind(public_id),
+            )
+            .await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Closes one case.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; [`StoreError::Moved`] where it is closed.
+    pub async fn resolve_review(
+        &mut self,
+        id: i64,
+        resolution: &str,
+        by: &str,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        self.run_guarded(
+            "review_cases",
+            1,
+            Statement::new(
+                "UPDATE review_cases SET resolved_at = COALESCE(resolved_at, $2), resolution = COALESCE(resolution, $3), \
+                 resolved_by = COALESCE(resolved_by, $4) WHERE id = $1",
+            )
+            .bind(id)
+            .bind(now)
+            .bind(resolution)
+            .bind(by),
+        )
+        .await
+    }
+
+    /// Closes the open cases of these reasons on these charges, because a person answered them.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn answer_reviews(
+        &mut self,
+        charges: &[i64],
+        reasons: &[ReviewReason],
+        resolution: &str,
+        by: &str,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        let mut words = Rows::new(&["reason"], "t");
+        for reason in reasons {
+            words.push(cells![reason.as_str()]);
+        }
+        self.run(
+            Statement::new(
+                "UPDATE review_cases SET resolved_at = $1, resolution = $2, resolved_by = $3 WHERE resolved_at IS NULL \
+                 AND charge_id IN (SELECT v.id FROM {v}) AND reason IN (SELECT w.reason FROM {w})",
+            )
+            .bind(now)
+            .bind(resolution)
+            .bind(by)
+            .rows("v", super::db::ids(charges.iter().copied()))
+            .rows("w", words),
         )
         .await
     }

@@ -4,7 +4,7 @@ use dues::domain::dunning::Wait;
 use dues::domain::source::SourceState;
 use dues::store::StoreError;
 use dues::store::db::Statement;
-use dues::store::plans::StoredPolicy;
+use dues::store::plans::{Guard, StoredPolicy};
 
 use crate::ledger::Ledger;
 use crate::support::world::BOTH;
@@ -44,10 +44,10 @@ async fn a_plan_that_changes_gets_a_new_version_and_the_old_one_stays() {
         let before = ledger.store.plans().await.unwrap();
         let settings = &ledger.world.settings;
         let mut plans = settings.plans.clone();
-        ledger.store.sync_plans(&plans, &settings.dunning, ledger.now).await.unwrap();
+        ledger.store.sync_plans(&plans, &settings.dunning, Guard::Percent(50), ledger.now).await.unwrap();
         assert_eq!(ledger.store.plans().await.unwrap(), before, "{on:?}");
         plans.get_mut("monthly").unwrap().price.amount_minor = 13_800;
-        ledger.store.sync_plans(&plans, &settings.dunning, ledger.now).await.unwrap();
+        ledger.store.sync_plans(&plans, &settings.dunning, Guard::Percent(50), ledger.now).await.unwrap();
         let after = ledger.store.plans().await.unwrap();
         assert_eq!(after.len(), before.len() + 1, "{on:?}");
         let monthly: Vec<(i64, i64)> = after
@@ -60,18 +60,56 @@ async fn a_plan_that_changes_gets_a_new_version_and_the_old_one_stays() {
 }
 
 #[tokio::test]
+async fn a_price_that_changes_too_far_waits_for_an_operator() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let settings = &ledger.world.settings;
+        let mut plans = settings.plans.clone();
+        plans.get_mut("monthly").unwrap().price.amount_minor = 1_280_000;
+        let guard = Guard::Percent(50);
+        let withheld = ledger.store.sync_plans(&plans, &settings.dunning, guard, ledger.now).await.unwrap();
+        assert_eq!(withheld.into_iter().collect::<Vec<_>>(), ["monthly"], "{on:?}");
+        let latest = async || {
+            let plans = ledger.store.plans().await.unwrap();
+            plans.into_iter().rfind(|it| it.name == "monthly").unwrap().plan.price.amount_minor
+        };
+        assert_eq!(latest().await, 12_800, "{on:?}");
+        let accepted = Guard::Accepted { operator: "operator", reason: "meant" };
+        let withheld = ledger.store.sync_plans(&plans, &settings.dunning, accepted, ledger.now).await.unwrap();
+        assert!(withheld.is_empty(), "{on:?}");
+        assert_eq!(latest().await, 1_280_000, "{on:?}");
+        let journal =
+            ledger.lines("SELECT actor || ' ' || detail AS line FROM journal WHERE act = 'plan accepted'").await;
+        assert_eq!(journal, ["operator monthly: 12800.00 HKD a month: meant"], "{on:?}");
+        let again = ledger.store.sync_plans(&plans, &settings.dunning, guard, ledger.now).await.unwrap();
+        assert!(again.is_empty(), "{on:?}: what was accepted is no change any more");
+    }
+}
+
+#[tokio::test]
+async fn subscribers_are_counted_by_the_version_that_they_are_on() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        ledger.enter("A").await;
+        ledger.enter("B").await;
+        let counted = ledger.store.subscribers_by_plan().await.unwrap();
+        assert_eq!(counted.into_iter().collect::<Vec<_>>(), [(ledger.plan.id, 2)], "{on:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_dunning_policy_that_changes_gets_a_new_version() {
     for on in BOTH {
         let ledger = Ledger::new(on).await;
         let settings = &ledger.world.settings;
         let before = ledger.store.dunning_policies().await.unwrap();
         let mut policies = settings.dunning.clone();
-        ledger.store.sync_plans(&settings.plans, &policies, ledger.now).await.unwrap();
+        ledger.store.sync_plans(&settings.plans, &policies, Guard::Percent(50), ledger.now).await.unwrap();
         assert_eq!(ledger.store.dunning_policies().await.unwrap(), before, "{on:?}");
         let changed = policies.get_mut("standard").unwrap();
         changed.funds = vec![Wait::Days(2)];
         let changed = changed.clone();
-        ledger.store.sync_plans(&settings.plans, &policies, ledger.now).await.unwrap();
+        ledger.store.sync_plans(&settings.plans, &policies, Guard::Percent(50), ledger.now).await.unwrap();
         let after = ledger.store.dunning_policies().await.unwrap();
         let standard: Vec<&StoredPolicy> = after.iter().filter(|policy| policy.name == "standard").collect();
         assert_eq!((after.len(), standard.len()), (before.len() + 1, 2), "{on:?}");

@@ -337,7 +337,7 @@ fn first_payment_failed(desk: &mut Desk, class: DeclineClass) -> Result<(), Ille
 
 /// A charge was declined: the next dunning step, or the end of the case.
 fn declined(desk: &mut Desk, context: &mut Context<'_>, class: DeclineClass, now: Instant) -> Result<(), IllegalEvent> {
-    if !super::send::is_chargeable(desk) {
+    if desk.subscription.state.has_ended() {
         close_case(desk, "stopped", now);
         return desk.move_charge(ChargeEvent::Void, Some("canceled"));
     }

@@ -30,11 +30,11 @@ pub(super) fn due(desk: &mut Desk, context: &mut Context<'_>, id: i64, looked: b
     let now = context.now;
     let Some(attempt) = desk.attempt(id) else { return Ok(()) };
     let (is_first, n) = (attempt.is_first, attempt.n);
-    if !is_chargeable(desk) {
-        if desk.subscription.state == SubscriptionState::Paused {
-            postpone(desk, id, now + AFTER_NOT_YET);
-            return Ok(());
-        }
+    if desk.subscription.state == SubscriptionState::Paused {
+        postpone(desk, id, now + AFTER_NOT_YET);
+        return Ok(());
+    }
+    if desk.subscription.state.has_ended() {
         desk.move_attempt(id, AttemptEvent::Withdraw, Some("the subscription has ended".to_owned()), now)?;
         return desk.move_charge(ChargeEvent::Void, Some("canceled"));
     }
@@ -64,16 +64,15 @@ pub(super) fn due(desk: &mut Desk, context: &mut Context<'_>, id: i64, looked: b
     clear(desk, context, id)
 }
 
-/// Whether anything may be charged to this subscription.
-pub(super) fn is_chargeable(desk: &Desk) -> bool {
-    desk.subscription.state.is_chargeable()
-}
-
 /// Moves the attempt to `sending`. The caller commits it, and only then a POST is built of it.
 pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(), IllegalEvent> {
     let now = context.now;
     if is_stopped(desk, context, id) {
         wait_for_operator(desk, id, now);
+        return Ok(());
+    }
+    if desk.subscription.state == SubscriptionState::Paused {
+        postpone(desk, id, now + AFTER_NOT_YET);
         return Ok(());
     }
     let is_new = desk.attempt(id).is_some_and(|it| it.n == 1 && it.sends == 0 && !it.is_first);

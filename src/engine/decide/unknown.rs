@@ -201,7 +201,7 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
     let sends_left = attempt.sends < i64::from(protocol.max_sends.get());
     let rests_until = send::rests_until(attempt.last_sent_at, context);
     let is_first = attempt.is_first;
-    if !send::is_chargeable(desk) {
+    if desk.subscription.state.has_ended() {
         return not_owed(desk, id, now);
     }
     if !is_first && desk.source.as_ref().is_some_and(|source| source.state == SourceState::Revoked) {

@@ -1,5 +1,6 @@
-//! `dues charge`: lists and shows charges.
+//! `dues charge`: lists and shows charges, tries them again and voids them.
 
+pub mod act;
 mod show;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use super::spreadsheet::Spreadsheet;
 use super::{Ground, NotFound, exit};
 use crate::clock::Instant;
 use crate::domain::charge::ChargeState;
+use crate::engine::asked::Ask;
 use crate::store::charges::{Filter, ShownRow};
 
 pub use show::attempt_json;
@@ -37,6 +39,17 @@ enum Command {
         dues charge show d1-t26t2ii4kkbtpadadftgb9bhsk-12 --json\n\n\
         The reference is the one that the payment carries in the gateway's dashboard.")]
     Show(show::Args),
+    /// Tries one charge again now, or bills one that was held back
+    #[command(
+        after_help = "It may be run while the daemon runs, and needs no secret key: the daemon looks the reference up, and sends. \
+        Such a retry spends no dunning step. Nothing is sent beside an attempt that may still take money.\n\n\
+        Examples:\n  dues charge retry d1-t26t2ii4kkbtpadadftgb9bhsk-12 --reason \"the plan's price is corrected\""
+    )]
+    Retry(act::Args),
+    /// Forgives one charge: it is not owed any more, and never sent
+    #[command(after_help = "Nothing is voided beside an attempt that may still take money.\n\n\
+        Examples:\n  dues charge void d1-t26t2ii4kkbtpadadftgb9bhsk-12 --reason \"paid in the shop\"")]
+    Void(act::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,6 +86,8 @@ impl Args {
         match self.command {
             Command::List(args) => args.run(ground).await?,
             Command::Show(args) => args.run(ground).await?,
+            Command::Retry(args) => args.run(ground, Ask::Retry).await?,
+            Command::Void(args) => args.run(ground, Ask::Void).await?,
         }
         Ok(ExitCode::from(exit::OK))
     }

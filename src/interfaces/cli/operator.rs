@@ -16,6 +16,11 @@ pub struct Act {
 }
 
 impl Act {
+    /// An act that a command asks for only beside one of its flags.
+    pub fn new(reason: String, operator: Option<String>) -> Act {
+        Act { reason, operator }
+    }
+
     /// The operator's name.
     ///
     /// # Errors
@@ -47,7 +52,11 @@ fn user() -> Option<String> {
     ["SUDO_USER", "USER"].iter().filter_map(|name| std::env::var(name).ok()).find(|user| !user.trim().is_empty())
 }
 
-fn line(text: &str) -> Result<String, String> {
+/// A text of one line, for the journal.
+///
+/// # Errors
+/// What is allowed.
+pub fn line(text: &str) -> Result<String, String> {
     let text = text.trim();
     match text.chars().count() {
         1..=200 if !text.chars().any(char::is_control) => Ok(text.to_owned()),

@@ -1,4 +1,6 @@
-//! `dues review`: lists and shows what a person must decide.
+//! `dues review`: lists, shows and resolves what a person must decide.
+
+mod resolve;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,15 @@ enum Command {
         /// The case's id, as the list has it
         id: String,
     },
+    /// Closes one review case, by an act on its charge or because it was seen to
+    #[command(
+        after_help = "What works depends on the case; a wrong word says which do. It may be run while the daemon runs, and needs no \
+        secret key.\n\n\
+        Examples:\n  dues review resolve rev_0dg1m2k3p4q5r6s7t8u9v0a1b2 retry --reason \"the channel is corrected\"\n  \
+        dues review resolve rev_0dg1m2k3p4q5r6s7t8u9v0a1b2 charged --payment pay_mbabizu24mvu3mela5njyhpit4 \\\n    \
+        --reason \"found in the dashboard\""
+    )]
+    Resolve(resolve::Args),
 }
 
 impl Args {
@@ -52,6 +63,7 @@ impl Args {
         match self.command {
             Command::List { all, limit } => list(ground, all, limit).await?,
             Command::Show { id } => show(ground, &id).await?,
+            Command::Resolve(args) => args.run(ground).await?,
         }
         Ok(ExitCode::from(exit::OK))
     }

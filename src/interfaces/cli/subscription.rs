@@ -1,6 +1,7 @@
-//! `dues subscription`: lists, shows and cancels subscriptions.
+//! `dues subscription`: lists, shows, pauses, resumes and cancels subscriptions.
 
 mod cancel;
+mod pause;
 mod show;
 
 use std::process::ExitCode;
@@ -32,6 +33,17 @@ enum Command {
     #[command(after_help = "The customer's name and e-mail address are not shown.\n\n\
         Examples:\n  dues subscription show ORD-1001\n  dues subscription show ORD-1001 --json")]
     Show(show::Args),
+    /// Lets one subscription stand still: its periods are skipped until it is resumed
+    #[command(
+        after_help = "It may be run while the daemon runs, and needs no secret key. A period that has begun is still owed; what is \
+        not sent yet waits until it is resumed.\n\n\
+        Examples:\n  dues subscription pause ORD-1001 --reason \"abroad until spring\""
+    )]
+    Pause(pause::Args),
+    /// Lets a paused subscription go on with its next period
+    #[command(after_help = "Periods that began while it stood still stay skipped.\n\n\
+        Examples:\n  dues subscription resume ORD-1001 --reason \"is back\"")]
+    Resume(pause::Args),
     /// Cancels one subscription, now or at the end of its period
     #[command(
         after_help = "It may be run while the daemon runs, and needs no secret key. What is not sent yet is never sent. \
@@ -66,6 +78,8 @@ impl Args {
         match self.command {
             Command::List(args) => args.run(ground).await?,
             Command::Show(args) => args.run(ground).await?,
+            Command::Pause(args) => args.pause(ground).await?,
+            Command::Resume(args) => args.resume(ground).await?,
             Command::Cancel(args) => args.run(ground).await?,
         }
         Ok(ExitCode::from(exit::OK))

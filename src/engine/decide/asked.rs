@@ -1,0 +1,267 @@
+//! What an operator asks for one charge, and whether its state, and the wire, allow it. Pure, as every decision.
+
+use crate::clock::Instant;
+use crate::domain::attempt::{AttemptEvent, AttemptState};
+use crate::domain::charge::{ChargeEvent, ChargeState};
+use crate::domain::source::SourceState;
+use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
+use crate::domain::word::IllegalEvent;
+use crate::engine::desk::{Desk, DunningCase};
+use crate::engine::rules::{Rules, delta};
+
+/// The reason of a charge that an operator has asked to be tried again: such a retry spends no dunning step.
+pub(in crate::engine) const ASKED: &str = "asked";
+/// The reason of a charge that an operator has forgiven.
+const FORGIVEN: &str = "forgiven";
+
+/// What an operator asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Try it again now.
+    Retry,
+    /// It is not owed any more.
+    Void,
+    /// The gateway's dashboard shows no payment of its unknown attempt.
+    NotCharged,
+    /// The dashboard shows this payment, `pay_…`, of its unknown attempt.
+    Charged(String),
+}
+
+impl Ask {
+    /// Its word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Ask::Retry => "retry",
+            Ask::Void => "void",
+            Ask::NotCharged => "not-charged",
+            Ask::Charged(_) => "charged",
+        }
+    }
+}
+
+/// Why a charge stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its state has no such step.
+    #[error("{charge} is {state}, so there is nothing to {what}; `dues charge show {charge}` tells what became of it")]
+    State {
+        /// The charge.
+        charge: String,
+        /// Its state.
+        state: ChargeState,
+        /// What was asked.
+        what: &'static str,
+    },
+    /// A payment of it may take money.
+    #[error(
+        "attempt {n} of {charge} is {state}: a payment of it may still take money, so nothing is done beside it; \
+         dues goes on looking, and `dues charge show {charge}` tells when it looks next"
+    )]
+    OnTheWire {
+        /// The charge.
+        charge: String,
+        /// The attempt's number.
+        n: i64,
+        /// Its state.
+        state: AttemptState,
+    },
+    /// Its subscription is not charged.
+    #[error("subscription {subscription} is {state}, and nothing is charged to it{instead}")]
+    Subscription {
+        /// The merchant's own reference.
+        subscription: String,
+        /// Its state.
+        state: SubscriptionState,
+        /// What works.
+        instead: &'static str,
+    },
+    /// There is no source to charge.
+    #[error(
+        "the source of subscription {subscription} is {state}: its customer has to approve anew before anything can be charged"
+    )]
+    Source {
+        /// The merchant's own reference.
+        subscription: String,
+        /// The source's state, or that there is none.
+        state: String,
+    },
+    /// A first payment is approved by the customer, not sent again.
+    #[error(
+        "{charge} is a first payment, which its customer approves: `dues subscribe --resume {subscription}` takes it up again"
+    )]
+    FirstPayment {
+        /// The charge.
+        charge: String,
+        /// The merchant's own reference.
+        subscription: String,
+    },
+    /// Nothing is unknown about it.
+    #[error("{charge} has no attempt whose outcome is unknown; `dues charge show {charge}` shows its attempts")]
+    NothingUnknown {
+        /// The charge.
+        charge: String,
+    },
+    /// The key of the attempt may still be at work.
+    #[error(
+        "the idempotency key of attempt {n} of {charge} lives until {until}: a late request could still be executed; dues looks it up \
+         until then, and asks again afterwards"
+    )]
+    KeyAlive {
+        /// The charge.
+        charge: String,
+        /// The attempt's number.
+        n: i64,
+        /// Until when.
+        until: String,
+    },
+    /// The config and the books name no dunning policy for it.
+    #[error("there is no dunning policy {0:?} in the books; put it into the config and reload the daemon first")]
+    NoPolicy(String),
+    /// A machine knows no such step.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+}
+
+/// Does what was asked, on the desk.
+pub(in crate::engine) fn asked(desk: &mut Desk, rules: &Rules, now: Instant, ask: &Ask) -> Result<(), Refusal> {
+    match ask {
+        Ask::Retry => retry(desk, rules, now),
+        Ask::Void => void(desk, now),
+        Ask::NotCharged => not_charged(desk, rules, now),
+        Ask::Charged(payment_id) => charged(desk, now, payment_id),
+    }
+}
+
+fn retry(desk: &mut Desk, rules: &Rules, now: Instant) -> Result<(), Refusal> {
+    refuse_beside_the_wire(desk)?;
+    let open = desk.charge.state.is_open() || desk.charge.state == ChargeState::Uncollectible;
+    if !open {
+        return Err(refused(desk, "retry"));
+    }
+    let subscription = desk.subscription.reference.clone();
+    let state = desk.subscription.state;
+    if !state.is_chargeable() {
+        let paused = state == SubscriptionState::Paused;
+        let instead = if paused { "; `dues subscription resume` lets it go on" } else { "" };
+        return Err(Refusal::Subscription { subscription, state, instead });
+    }
+    if desk.charge.attempts.iter().any(|it| it.is_first) {
+        return Err(Refusal::FirstPayment { charge: desk.charge.public_id.clone(), subscription });
+    }
+    match &desk.source {
+        Some(source) if source.state == SourceState::Active => {}
+        source => {
+            let state = source.as_ref().map_or_else(|| "missing".to_owned(), |it| it.state.to_string());
+            return Err(Refusal::Source { subscription, state });
+        }
+    }
+    if let Some(waiting) = desk.charge.attempts.iter_mut().find(|it| it.state == AttemptState::Created) {
+        // It has its intent already, and is sent, or shown to a person again, by what holds now.
+        waiting.next_at = Some(now);
+        waiting.lease_until = Some(now);
+        return Ok(());
+    }
+    reopen(desk, rules, now, ASKED)
+}
+
+/// The dunning case opens the next attempt at once.
+fn reopen(desk: &mut Desk, rules: &Rules, now: Instant, reason: &str) -> Result<(), Refusal> {
+    let pinned = desk.charge.case.as_ref().map(|case| case.policy_id);
+    let Some((policy_id, _)) = rules.policy(pinned, &desk.charge.dunning) else {
+        return Err(Refusal::NoPolicy(desk.charge.dunning.clone()));
+    };
+    desk.move_charge(ChargeEvent::Retry, Some(reason))?;
+    let case = desk.charge.case.get_or_insert(DunningCase {
+        policy_id,
+        state: "open",
+        steps: 0,
+        next_step_at: None,
+        opened_at: now,
+        closed_at: None,
+    });
+    case.state = "open";
+    case.closed_at = None;
+    case.next_step_at = Some(now);
+    match desk.subscription.state {
+        SubscriptionState::Active | SubscriptionState::Trialing => {
+            desk.move_subscription(SubscriptionEvent::FallBehind)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn void(desk: &mut Desk, now: Instant) -> Result<(), Refusal> {
+    refuse_beside_the_wire(desk)?;
+    if desk.subscription.state == SubscriptionState::Incomplete {
+        let subscription = desk.subscription.reference.clone();
+        let instead = " before its first payment; `dues subscription cancel` ends it";
+        return Err(Refusal::Subscription { subscription, state: desk.subscription.state, instead });
+    }
+    let state = desk.charge.state;
+    if !(state.is_open() || matches!(state, ChargeState::Uncollectible | ChargeState::Held)) {
+        return Err(refused(desk, "void"));
+    }
+    let waiting: Vec<i64> =
+        desk.charge.attempts.iter().filter(|it| it.state == AttemptState::Created).map(|it| it.id).collect();
+    for id in waiting {
+        desk.move_attempt(id, AttemptEvent::Withdraw, Some("the charge is void".to_owned()), now)?;
+    }
+    desk.move_charge(ChargeEvent::Void, Some(FORGIVEN))?;
+    let pays = desk.source.as_ref().is_some_and(|source| source.state == SourceState::Active);
+    let behind = matches!(desk.subscription.state, SubscriptionState::PastDue | SubscriptionState::Unpaid);
+    if behind && pays && desk.charge.other_open_cases == 0 {
+        desk.move_subscription(SubscriptionEvent::Recover)?;
+    }
+    Ok(())
+}
+
+fn not_charged(desk: &mut Desk, rules: &Rules, now: Instant) -> Result<(), Refusal> {
+    let charge = desk.charge.public_id.clone();
+    let Some(unknown) = desk.charge.attempts.iter().find(|it| it.state == AttemptState::Unknown) else {
+        return Err(Refusal::NothingUnknown { charge });
+    };
+    let (id, n) = (unknown.id, unknown.n);
+    let over_at = unknown.first_sent_at.unwrap_or(unknown.created_at) + delta(rules.protocol.key_life);
+    // Who looked late has seen that the life of the key is over, whatever a clock that was set says.
+    if unknown.late_looks == 0 && now < over_at {
+        let until = over_at.format("%Y-%m-%d %H:%M:%SZ").to_string();
+        return Err(Refusal::KeyAlive { charge, n, until });
+    }
+    desk.move_attempt(id, AttemptEvent::FindAbsent, Some("an operator found no payment of it".to_owned()), now)?;
+    if desk.subscription.state.has_ended() {
+        desk.move_charge(ChargeEvent::Void, Some("canceled"))?;
+        return Ok(());
+    }
+    reopen(desk, rules, now, ASKED)
+}
+
+fn charged(desk: &mut Desk, now: Instant, payment_id: &str) -> Result<(), Refusal> {
+    let charge = desk.charge.public_id.clone();
+    let Some(unknown) = desk.charge.attempts.iter().find(|it| it.state == AttemptState::Unknown) else {
+        return Err(Refusal::NothingUnknown { charge });
+    };
+    // Only the gateway's word makes it paid: it is asked for that payment at once, and reference, amount and currency must be ours.
+    let id = unknown.id;
+    desk.move_attempt(id, AttemptEvent::Pend, Some(payment_id.to_owned()), now)?;
+    if let Some(attempt) = desk.attempt_mut(id) {
+        attempt.payment_id = Some(payment_id.to_owned());
+        attempt.unknown_since = None;
+        attempt.next_at = Some(now);
+    }
+    Ok(())
+}
+
+/// Nothing is decided beside an attempt that may be at the gateway.
+fn refuse_beside_the_wire(desk: &Desk) -> Result<(), Refusal> {
+    match desk.charge.attempts.iter().find(|it| it.state.is_on_the_wire()) {
+        None => Ok(()),
+        Some(flying) => {
+            Err(Refusal::OnTheWire { charge: desk.charge.public_id.clone(), n: flying.n, state: flying.state })
+        }
+    }
+}
+
+fn refused(desk: &Desk, what: &'static str) -> Refusal {
+    Refusal::State { charge: desk.charge.public_id.clone(), state: desk.charge.state, what }
+}

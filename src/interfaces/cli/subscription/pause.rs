@@ -1,0 +1,60 @@
+//! `dues subscription pause` and `resume`: an operator's acts on the books alone, beside the running daemons.
+
+use serde_json::json;
+
+use super::{Ground, minute, not_found, output};
+use crate::domain::subscription::SubscriptionState;
+use crate::engine::pause::{self, Moved, PauseError};
+use crate::engine::rules::Rules;
+use crate::interfaces::cli::operator::Act;
+
+/// Arguments of both.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The subscription's id, or the merchant's own reference
+    name: String,
+    #[command(flatten)]
+    act: Act,
+}
+
+impl Args {
+    /// Pauses it.
+    pub async fn pause(self, ground: &Ground) -> anyhow::Result<()> {
+        let operator = self.act.operator()?;
+        let (_, store) = ground.books().await?;
+        tell(ground, &self.name, pause::pause(&store, &self.name, &self.act.reason, &operator).await)
+    }
+
+    /// Resumes it.
+    pub async fn resume(self, ground: &Ground) -> anyhow::Result<()> {
+        let operator = self.act.operator()?;
+        let (loaded, store) = ground.books().await?;
+        let rules = Rules::read(&loaded.settings, &store).await?;
+        tell(ground, &self.name, pause::resume(&store, &rules, &self.name, &self.act.reason, &operator).await)
+    }
+}
+
+fn tell(ground: &Ground, name: &str, done: Result<Moved, PauseError>) -> anyhow::Result<()> {
+    let moved = match done {
+        Ok(moved) => moved,
+        Err(PauseError::NotFound(name)) => return Err(not_found(&name).into()),
+        Err(error) => return Err(error.into()),
+    };
+    let Moved { state, from_index, from_at } = moved;
+    if ground.json() {
+        return output::json(
+            &json!({"subscription": name, "state": state.as_str(), "from_period": from_index, "from_at": from_at}),
+        );
+    }
+    let period = match from_at {
+        Some(_) => format!("period {from_index}, which begins {} UTC,", minute(from_at)),
+        None => format!("period {from_index}"),
+    };
+    output::line(&match state {
+        SubscriptionState::Paused => format!(
+            "{name} is paused: {period} and those after it are skipped until it is resumed\n\
+             what was owed before stays owed, and is sent when it goes on"
+        ),
+        _ => format!("{name} is {state}: {period} is billed, and what waited is sent now"),
+    })
+}
