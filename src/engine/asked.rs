@@ -81,7 +81,7 @@ pub enum AskError {
         resolution: Resolution,
     },
     /// The charge would be left in review with nobody to ask.
-    #[error("{charge} is in review and this is its only open case, so it cannot be dismissed: {}", ways_out(*.reason))]
+    #[error("{charge} is in review and this is its only open case: dismissed, it would wait for nobody{}", other_ways(*.reason))]
     LastCase {
         /// The charge.
         charge: String,
@@ -107,6 +107,13 @@ fn ways_out(reason: ReviewReason) -> String {
         (_, []) => format!("it closes by itself when the gateway gives an answer; {}", reason.next_step()),
         (_, ways) => format!("{} works", ways.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" or ")),
     }
+}
+
+/// What else works for a case that cannot be dismissed.
+fn other_ways(reason: ReviewReason) -> String {
+    let ways = reason.resolutions().iter().filter(|it| **it != Resolution::Dismiss);
+    let ways: Vec<&str> = ways.map(|it| it.as_str()).collect();
+    if ways.is_empty() { String::new() } else { format!("; {} works", ways.join(" or ")) }
 }
 
 /// Does what is asked for the charge with this shown id or reference.
