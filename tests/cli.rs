@@ -14,6 +14,8 @@ mod check;
 mod database;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/doors.rs"]
 mod doors;
 #[path = "cli/ledger.rs"]

@@ -9,6 +9,8 @@ mod support;
 mod acts;
 #[path = "store/bring_up.rs"]
 mod bring_up;
+#[path = "store/durability.rs"]
+mod durability;
 #[path = "store/endings.rs"]
 mod endings;
 #[path = "store/figures.rs"]

@@ -4,6 +4,7 @@
 mod charge;
 mod check;
 mod demo;
+mod doctor;
 mod import;
 mod journal;
 mod ledger;
@@ -79,6 +80,8 @@ enum Command {
     Run(run::Args),
     /// Checks the config: unknown keys, wrong values and contradictions, all at once
     Check(check::Args),
+    /// Looks at database, gateway, clock, time zones and systemd: what is wrong, and the next step
+    Doctor(doctor::Args),
     /// Brings the database's schema up
     Migrate(migrate::Args),
     /// Hands over subscriptions whose first payment was made elsewhere
@@ -165,6 +168,7 @@ impl Command {
             }
             Command::Run(_)
             | Command::Check(_)
+            | Command::Doctor(_)
             | Command::Migrate(_)
             | Command::Import(_)
             | Command::Subscribe(_)
@@ -220,6 +224,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => args.run(&ground).await,
             Command::Check(args) => args.run(&ground).await,
+            Command::Doctor(args) => args.run(&ground).await,
             Command::Migrate(args) => args.run(&ground).await,
             Command::Import(args) => args.run(&ground).await,
             Command::Subscribe(args) => args.run(&ground).await,

@@ -9,6 +9,7 @@ use crate::support::world::On;
 const COMMANDS: &[&[&str]] = &[
     &["run"],
     &["check"],
+    &["doctor"],
     &["migrate"],
     &["import"],
     &["subscribe"],
