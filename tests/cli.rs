@@ -22,6 +22,8 @@ mod doors;
 mod ledger;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/qr_code.rs"]
+mod qr_code;
 #[path = "cli/sandbox.rs"]
 mod sandbox;
 #[path = "cli/shop.rs"]

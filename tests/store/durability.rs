@@ -93,15 +93,13 @@ async fn a_damaged_file_is_seen() {
     let store = Store::open(&parsed, 1, Duration::from_secs(10), Clock::system()).await.unwrap();
     store.migrate().await.unwrap();
     store.close().await;
-    // Every page but the first few, which hold the schema, is filled with what no page holds.
-    let length = std::fs::metadata(&path).unwrap().len();
-    let from = length / 2;
-    let junk = vec![0xa5; usize::try_from(length - from).unwrap()];
+    // The last page, which no schema stands in, is filled with what no page holds.
+    let from = std::fs::metadata(&path).unwrap().len() - 4096;
+    let junk = [0xa5; 4096];
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &junk, from).unwrap();
     let store = look(&url).await.unwrap();
-    let seen = store.quick_check().await;
-    assert!(matches!(seen, Ok(Some(_)) | Err(StoreError::Database { .. })), "{seen:?}");
+    assert!(store.quick_check().await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -194,14 +194,16 @@ impl Page {
 
 /// What is printed on.
 #[derive(Debug)]
-struct Screen {
+pub struct Screen {
     /// In characters; none where no line is too long, as in a pipe or a file.
-    width: Option<u16>,
-    colour: bool,
+    pub width: Option<u16>,
+    /// Whether colours are wanted.
+    pub colour: bool,
 }
 
 impl Screen {
-    fn of_stdout() -> Self {
+    /// Standard output.
+    pub fn of_stdout() -> Self {
         let terminal = io::stdout().is_terminal();
         // A terminal that does not know its width says 0.
         let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
