@@ -13,7 +13,7 @@ const SCALE: usize = 4;
 fn on_a_terminal(command: &Command, columns: u16, variables: &[(&str, &str)]) -> String {
     let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap());
     let words: Vec<String> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
-    let line = format!("stty cols {columns} && exec {}", words.join(" "));
+    let line = format!("stty rows 50 cols {columns} && exec {}", words.join(" "));
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
     script.env("DUES_SECRET_KEY", "sk_sbox_simulated").envs(variables.iter().copied()).stdin(Stdio::null());
@@ -37,8 +37,8 @@ fn read(lines: &[Vec<char>], ink_is_dark: bool) -> String {
     let is_dark = |x: usize, y: usize| {
         let ink = match lines[y / 2].get(x) {
             Some('█') => true,
-            Some('▀') => y % 2 == 0,
-            Some('▄') => y % 2 == 1,
+            Some('▀') => y.is_multiple_of(2),
+            Some('▄') => !y.is_multiple_of(2),
             _ => false,
         };
         ink == ink_is_dark
