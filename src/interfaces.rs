@@ -1,8 +1,9 @@
-//! The doors: command line, daemon, HTTP, systemd, telemetry.
+//! The doors: command line, daemon, doctor, HTTP, systemd, telemetry.
 
 pub mod cli;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod import;
 pub mod systemd;
 pub mod telemetry;

@@ -7,6 +7,7 @@ pub mod customers;
 pub mod daily_plans;
 pub mod db;
 pub mod dunning_cases;
+pub mod durability;
 pub mod fences;
 pub mod figures;
 pub mod finance;

@@ -14,6 +14,8 @@ mod check;
 mod database;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/doors.rs"]
 mod doors;
 #[path = "cli/ledger.rs"]
@@ -22,6 +24,8 @@ mod ledger;
 mod manual;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/qr_code.rs"]
+mod qr_code;
 #[path = "cli/plans.rs"]
 mod plans;
 #[path = "cli/report.rs"]

@@ -26,6 +26,7 @@ fn beginning(reference: &str) -> Beginning {
         zone: "Asia/Hong_Kong".parse::<Zone>().unwrap(),
         anchor_on: None,
         terminal: Terminal::Web,
+        another: false,
     }
 }
 

@@ -7,8 +7,12 @@ mod support;
 
 #[path = "store/acts.rs"]
 mod acts;
+#[path = "store/beginnings.rs"]
+mod beginnings;
 #[path = "store/bring_up.rs"]
 mod bring_up;
+#[path = "store/durability.rs"]
+mod durability;
 #[path = "store/endings.rs"]
 mod endings;
 #[path = "store/figures.rs"]

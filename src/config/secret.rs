@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::{Environment, Settings};
 
 /// The name of the systemd credential.
-const CREDENTIAL: &str = "checkout-secret-key";
+pub const CREDENTIAL: &str = "checkout-secret-key";
 
 /// Why there is no usable secret key.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use crate::gateway::payments::Terminal;
 use crate::store::StoreError;
 use crate::store::charges::NewCharge;
 use crate::store::customers::NewCustomer;
-use crate::store::first_payments::FirstPaymentRow;
+use crate::store::first_payments::{FirstPaymentRow, OtherSubscriptionRow};
 use crate::store::journal::Entry;
 use crate::store::subscriptions::NewSubscription;
 
@@ -35,6 +35,8 @@ pub struct Beginning {
     pub anchor_on: Option<NaiveDate>,
     /// Where the customer approves.
     pub terminal: Terminal,
+    /// Whether it is meant although the customer has a subscription of this plan.
+    pub another: bool,
 }
 
 /// A subscription that waits for its first payment.
@@ -66,6 +68,20 @@ pub enum BeginError {
         /// The merchant's own reference.
         reference: String,
     },
+    /// The customer has a subscription of this plan: a second first payment would be one too many, unless it is meant.
+    #[error(
+        "the customer has a subscription of plan {plan:?} already, {reference:?} ({state}); see `dues subscription show {reference}`"
+    )]
+    Stands {
+        /// The plan's name.
+        plan: String,
+        /// The merchant's own reference of the one that stands.
+        reference: String,
+        /// Where it stands.
+        state: String,
+        /// Whether its own first payment is still waited for.
+        incomplete: bool,
+    },
     /// The first payment would pay a period that is over, and the period that runs would be charged right after it.
     #[error(
         "the first period from {anchor_on} on is over: give {running_on}, the first day of the period that runs now, \
@@ -96,6 +112,14 @@ pub enum BeginError {
     /// The books.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+/// What became of it in the books.
+enum Entered {
+    /// Subscription and charge.
+    Begun(i64, i64),
+    Taken,
+    Stands(OtherSubscriptionRow),
 }
 
 impl Engine {
@@ -147,9 +171,19 @@ impl Engine {
             reason: None,
             audit_at: self.rules.first_audit(now),
         };
-        let entered = self.enter(beginning, new, charge, now).await.map_err(EngineError::of("begin"))?;
-        let (subscription_id, charge_id) =
-            entered.ok_or_else(|| BeginError::Taken { reference: beginning.reference.clone() })?;
+        let (subscription_id, charge_id) = match self.enter(beginning, new, charge, now).await {
+            Ok(Entered::Begun(subscription_id, charge_id)) => (subscription_id, charge_id),
+            Ok(Entered::Taken) => return Err(BeginError::Taken { reference: beginning.reference.clone() }),
+            Ok(Entered::Stands(row)) => {
+                return Err(BeginError::Stands {
+                    plan: beginning.plan.clone(),
+                    incomplete: row.state == SubscriptionState::Incomplete.as_str(),
+                    reference: row.reference,
+                    state: row.state,
+                });
+            }
+            Err(error) => return Err(EngineError::of("begin")(error).into()),
+        };
         self.bells.collect.notify_one();
         Ok(Begun { subscription_id, charge_id })
     }
@@ -160,16 +194,28 @@ impl Engine {
         mut new: NewSubscription,
         mut charge: NewCharge,
         now: Instant,
-    ) -> Result<Option<(i64, i64)>, StoreError> {
-        let mut tx = self.store.begin("begin").await?;
+    ) -> Result<Entered, StoreError> {
         let customer = &beginning.customer;
+        // Whatever stands now is looked for before anything is held up; in the unit of work only what was entered meanwhile.
+        let before = self.store.other_subscription(customer, &beginning.plan, &new.reference).await?;
+        let mut tx = self.store.begin("begin").await?;
+        tx.one_beginning_at_a_time().await?;
+        if !tx.taken_references(&[&new.reference]).await?.is_empty() {
+            return Ok(Entered::Taken);
+        }
+        if !beginning.another {
+            let meanwhile = tx.other_new_subscription(customer, &beginning.plan, &new.reference).await?;
+            if let Some(stands) = before.or(meanwhile) {
+                return Ok(Entered::Stands(stands));
+            }
+        }
         let customers = tx.know_customers(std::slice::from_ref(customer), now).await?;
         new.customer_id = customers.get(&customer.reference).copied().unwrap_or_default();
         let entered = tx.enter_subscriptions(std::slice::from_ref(&new), now).await?;
-        let Some(subscription_id) = entered.get(&new.reference).copied() else { return Ok(None) };
+        let Some(subscription_id) = entered.get(&new.reference).copied() else { return Ok(Entered::Taken) };
         charge.subscription_id = subscription_id;
         let opened = tx.open_charges(std::slice::from_ref(&charge), now).await?;
-        let Some(charge_id) = opened.values().next().copied() else { return Ok(None) };
+        let Some(charge_id) = opened.values().next().copied() else { return Ok(Entered::Taken) };
         let owed = Owed {
             charge_id,
             subscription_reference: &new.reference,
@@ -197,7 +243,7 @@ impl Engine {
         grants.give(&mut tx, &self.rules.brake, true).await?;
         tx.write_journal(&self.node, now, &[begun]).await?;
         tx.commit().await?;
-        Ok(Some((subscription_id, charge_id)))
+        Ok(Entered::Begun(subscription_id, charge_id))
     }
 
     /// The first payment that was begun for the subscription with this reference.

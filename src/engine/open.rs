@@ -45,6 +45,15 @@ pub async fn readable_books(settings: &Settings, clock: &Clock) -> Result<Store,
     Store::open_to_read(&url, database.max_connections.get(), database.busy_timeout, clock.clone()).await
 }
 
+/// The same for who changes nothing at all: no connection can write.
+///
+/// # Errors
+/// As [`existing_books`].
+pub async fn books_to_look(settings: &Settings, clock: &Clock) -> Result<Store, StoreError> {
+    let url = DatabaseUrl::parse(settings.database.url.expose_secret())?;
+    Store::open_to_look(&url, settings.database.busy_timeout, clock.clone()).await
+}
+
 /// Makes an engine on open books: brings the schema up where `migrate` says so, holds the config against the pins, and loads plans
 /// and policies.
 ///

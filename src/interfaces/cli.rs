@@ -5,6 +5,7 @@ mod charge;
 mod check;
 mod completions;
 mod demo;
+mod doctor;
 mod import;
 mod journal;
 mod ledger;
@@ -98,6 +99,8 @@ enum Command {
     Run(run::Args),
     /// Checks the config: unknown keys, wrong values and contradictions, all at once
     Check(check::Args),
+    /// Looks at database, gateway, clock, time zones and systemd: what is wrong, and the next step
+    Doctor(doctor::Args),
     /// Shows the plans of the config beside those of the books, and takes up a price that changes far
     Plans(plans::Args),
     /// Brings the database's schema up
@@ -215,6 +218,7 @@ impl Command {
             }
             Command::Run(_)
             | Command::Check(_)
+            | Command::Doctor(_)
             | Command::Plans(_)
             | Command::Migrate(_)
             | Command::Import(_)
@@ -243,6 +247,7 @@ impl Command {
             Command::Ledger(args) => args.has_table(),
             Command::Plans(_) | Command::Status(_) | Command::Report(_) | Command::Verify(_) | Command::Demo(_) => true,
             Command::Run(_)
+            | Command::Doctor(_)
             | Command::Migrate(_)
             | Command::Import(_)
             | Command::Subscribe(_)
@@ -317,6 +322,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => args.run(&ground).await,
             Command::Check(args) => args.run(&ground).await,
+            Command::Doctor(args) => args.run(&ground).await,
             Command::Plans(args) => args.run(&ground).await,
             Command::Migrate(args) => args.run(&ground).await,
             Command::Import(args) => args.run(&ground).await,

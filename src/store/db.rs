@@ -1,6 +1,7 @@
 //! The one module that knows there are two databases. A [`Store`] holds pools, a [`Tx`] is one unit of work, and both run
 //! [`Statement`]s: one text, rendered for the database at hand.
 
+mod claim;
 mod connect;
 mod hook;
 mod statement;
@@ -21,6 +22,7 @@ use crate::store::StoreError;
 use hook::ask;
 use statement::{Column, Value};
 
+pub use claim::Claim;
 pub use connect::{DatabaseUrl, LOCK_TIMEOUT};
 pub use hook::{Asked, Hook, Moment, Step, Trouble};
 pub use statement::{Bind, BoundValue, Rows, Statement, ids, sqlite_text};

@@ -10,6 +10,7 @@ pub const COMMANDS: &[&[&str]] = &[
     &["run"],
     &["check"],
     &["plans"],
+    &["doctor"],
     &["migrate"],
     &["import"],
     &["subscribe"],

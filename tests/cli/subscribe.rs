@@ -8,19 +8,20 @@ use serde_json::Value;
 
 use crate::sandbox::Running;
 use crate::shop::{Said, Shop, said};
+use crate::support::world::{BOTH, empty_books};
 
 /// A shop whose first payments are made at this gateway.
-struct Counter {
-    shop: Shop,
+pub struct Counter {
+    pub shop: Shop,
     gateway: String,
 }
 
 impl Counter {
-    fn at(gateway: &str) -> Counter {
+    pub fn at(gateway: &str) -> Counter {
         Counter { shop: Shop::without_books(), gateway: gateway.to_owned() }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let gateway = format!("gateway.url={}", self.gateway);
         let flags = [
             "installation.environment=sandbox",
@@ -41,7 +42,7 @@ impl Counter {
     }
 
     /// Subscribes without waiting for the customer; the link.
-    fn link(&self, reference: &str) -> String {
+    pub fn link(&self, reference: &str) -> String {
         let said = self.subscribe(&["--reference", reference, "--plan", "monthly", "--wait-minutes", "0", "--json"]);
         assert_eq!(said.code, 3, "{said:?}");
         let first: Value = serde_json::from_str(said.out.lines().next().unwrap()).unwrap();
@@ -174,6 +175,94 @@ fn a_first_period_that_is_over_is_refused_before_anything_is_made() {
         assert!((said.code, said.out.as_str()) == (1, "") && said.err.contains(told), "{said:?}");
     }
     assert_eq!(counter.shop.dues(&["subscription", "list"]).out, "none\n");
+}
+
+/// A counter at a running sandbox, on books of each kind.
+fn counters(sandbox: &mut Running, directory: &tempfile::TempDir) -> [Counter; 2] {
+    let url = sandbox.first_line()["url"].as_str().unwrap().to_owned();
+    BOTH.map(|on| {
+        let mut counter = Counter::at(&url);
+        counter.shop.use_books(&empty_books(on, directory));
+        counter
+    })
+}
+
+#[test]
+fn a_second_first_payment_of_a_customer_and_plan_is_made_only_where_it_is_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sandbox = Running::start(&Shop::without_books(), &["--json", "--quiet"]);
+    for (place, counter) in counters(&mut sandbox, &directory).iter().enumerate() {
+        let name = |order: &str| format!("{order}-{place}");
+        let begin = |order: &str, more: &[&str]| {
+            let reference = name(order);
+            let own = ["--reference", &reference, "--plan", "monthly", "--wait-minutes", "0"];
+            counter.subscribe(&[&own, more].concat())
+        };
+        let email = ["--customer-email", "wallet@example.com"];
+        let first = begin("ORD-1", &email);
+        assert_eq!(first.code, 3, "{first:?}");
+        let second = begin("ORD-2", &email);
+        assert!(second.code == 1 && second.out.is_empty(), "{second:?}");
+        let told = format!("already, {:?} (incomplete); see", name("ORD-1"));
+        assert!(second.err.contains(&told) && second.err.contains("--resume, or say --another"), "{second:?}");
+        assert!(!second.err.contains("wallet@example.com"), "{second:?}");
+        let link = first.out.lines().find(|line| line.contains("/pay/")).unwrap().trim().to_owned();
+        press(&link, "pay");
+        let resumed = counter.subscribe(&["--reference", &name("ORD-1"), "--resume", "--wait-minutes", "0"]);
+        assert_eq!(resumed.code, 0, "{resumed:?}");
+        let second = begin("ORD-2", &email);
+        assert!(second.code == 1 && second.err.contains("(active)") && !second.err.contains("--resume"), "{second:?}");
+        let list = counter.shop.dues(&["subscription", "list"]).out;
+        assert!(list.contains(&name("ORD-1")) && !list.contains(&name("ORD-2")), "{list}");
+        assert_eq!(begin("ORD-2", &[&email[..], &["--another"]].concat()).code, 3);
+
+        // A declined one stands in nobody's way.
+        let own = ["--customer-reference", "C-1"];
+        let declined = begin("ORD-3", &own);
+        press(declined.out.lines().find(|line| line.contains("/pay/")).unwrap().trim(), "decline");
+        assert_eq!(counter.subscribe(&["--reference", &name("ORD-3"), "--resume", "--wait-minutes", "0"]).code, 1);
+        assert_eq!(begin("ORD-4", &own).code, 3);
+    }
+}
+
+#[test]
+fn of_two_that_begin_at_once_for_one_customer_one_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sandbox = Running::start(&Shop::without_books(), &["--json", "--quiet"]);
+    for counter in counters(&mut sandbox, &directory) {
+        assert_eq!(counter.shop.dues(&["migrate"]).code, 0);
+        let begin = |order: &str| {
+            let own = ["--plan", "monthly", "--wait-minutes", "0", "--customer-reference", "C-1", "--reference", order];
+            counter.command(&own).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        };
+        let children = ["ORD-1", "ORD-2", "ORD-3"].map(begin);
+        let mut codes = children.map(|mut child| child.wait().unwrap().code());
+        codes.sort_unstable();
+        assert_eq!(codes, [Some(1), Some(1), Some(3)]);
+    }
+}
+
+#[test]
+fn of_two_that_go_on_with_one_payment_one_is_told_that_the_other_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sandbox = Running::start(&Shop::without_books(), &["--json", "--quiet"]);
+    for counter in counters(&mut sandbox, &directory) {
+        let link = counter.link("ORD-1");
+        let resume = ["--reference", "ORD-1", "--resume"];
+        let mut waiting = Waiting::start(counter.command(&resume));
+        let mut told = String::new();
+        while !told.contains(&link) {
+            assert_ne!(waiting.out.read_line(&mut told).unwrap(), 0, "{told}");
+        }
+        let other = counter.subscribe(&resume);
+        assert!(other.code == 1 && other.out.is_empty(), "{other:?}");
+        assert!(other.err.contains("another `dues subscribe` waits for the first payment of \"ORD-1\""), "{other:?}");
+        assert!(other.err.contains(&link), "{other:?}");
+        waiting.signal("TERM");
+        assert_eq!(waiting.end().1, Some(3));
+        let after = counter.subscribe(&[&resume[..], &["--wait-minutes", "0"]].concat());
+        assert_eq!(after.code, 3, "{after:?}");
+    }
 }
 
 /// A gateway that answers questions, with an empty list, and is silent whenever money is asked for.

@@ -100,6 +100,7 @@ async fn first_payment_under(on: On, flags: &[(&str, &str)], rules: Vec<Rule>) -
         zone: "Asia/Hong_Kong".parse::<Zone>().unwrap(),
         anchor_on: None,
         terminal: Terminal::Web,
+        another: false,
     };
     world.engine.begin(&beginning).await.unwrap();
     world

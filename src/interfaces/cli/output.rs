@@ -14,7 +14,7 @@ use crate::domain::money::{Money, NotACurrency};
 const NARROWEST: u16 = 40;
 /// The columns of free text. They alone give way where a terminal is too narrow: what a reader copies, compares or adds up (ids,
 /// times, amounts, states) stands on one line.
-const PROSE: &[&str] = &["REASON", "DETAIL", "EVIDENCE", "VALUE", "FROM", "ABOUT", "CANCEL REASON", "SUGGESTION"];
+const PROSE: &[&str] = &["REASON", "DETAIL", "EVIDENCE", "VALUE", "FROM", "ABOUT", "CANCEL REASON", "SUGGESTION", "FINDING"];
 /// No column is kept wider than this for the sake of one word: a reference at the gateway has at most so many characters.
 const LONGEST_WORD: u16 = 50;
 /// What stands between two columns.
@@ -203,14 +203,16 @@ impl Page {
 
 /// What is printed on.
 #[derive(Debug)]
-struct Screen {
+pub struct Screen {
     /// In characters; none where no line is too long, as in a pipe or a file.
-    width: Option<u16>,
-    colour: bool,
+    pub width: Option<u16>,
+    /// Whether colours are wanted.
+    pub colour: bool,
 }
 
 impl Screen {
-    fn of_stdout() -> Self {
+    /// Standard output.
+    pub fn of_stdout() -> Self {
         let terminal = io::stdout().is_terminal();
         // A terminal that does not know its width says 0.
         let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);

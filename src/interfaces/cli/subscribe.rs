@@ -1,7 +1,9 @@
 //! `dues subscribe`: the first payment of a new subscription. It works beside a running daemon or without one: whoever holds the
-//! lease sends, and both follow the same protocol. How the payment is followed stands in [`follow`].
+//! lease sends, and both follow the same protocol. How the payment is followed stands in [`follow`], its link's picture in
+//! [`qr_code`].
 
 mod follow;
+mod qr_code;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,7 +32,8 @@ use follow::{End, Followed, Standing};
     run the same command with --resume).\n\nExamples:\n  \
     dues subscribe --reference ORD-5023 --plan plus --customer-email customer@example.com\n  \
     dues subscribe --reference ORD-5023 --plan plus --terminal wap --os ios --json\n  \
-    dues subscribe --reference ORD-5023 --resume"
+    dues subscribe --reference ORD-5023 --resume\n  \
+    dues subscribe --reference ORD-5024 --plan plus --customer-email customer@example.com --another"
 )]
 pub struct Args {
     /// Your own reference of the subscription: unique, at most 100 characters
@@ -69,6 +72,9 @@ pub struct Args {
     /// Goes on waiting for a first payment that was begun before
     #[arg(long)]
     resume: bool,
+    /// Begins another subscription although the customer, by reference or e-mail, has one of this plan
+    #[arg(long, conflicts_with = "resume")]
+    another: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -107,6 +113,9 @@ impl Args {
         // The first period begins today: it has to be known which day that is.
         follow::hear_the_clock(&engine, &mut stop).await?;
         let begun = if self.resume { self.resumed(&engine).await? } else { self.begin(&engine).await? };
+        let Some(_claim) = engine.store.claim_first_payment(begun.charge_id).await? else {
+            anyhow::bail!("{}", self.followed_elsewhere(&engine, &begun).await?);
+        };
         let mut followed = Followed::new(&engine, &begun, ground.json());
         let wait = Duration::from_secs(self.wait_minutes * 60);
         let end = followed.run(&mut stop, wait).await?;
@@ -167,6 +176,7 @@ impl Args {
             },
             zone: self.time_zone.clone(),
             anchor_on: self.anchor_on,
+            another: self.another,
             terminal: match self.terminal {
                 TerminalKind::Web => Terminal::Web,
                 TerminalKind::Wap => Terminal::Wap(os),
@@ -174,9 +184,24 @@ impl Args {
             },
         };
         match engine.begin(&beginning).await {
+            Err(error @ BeginError::Stands { incomplete: true, .. }) => {
+                anyhow::bail!("{error}; go on with it by --resume, or say --another for one more")
+            }
+            Err(error @ BeginError::Stands { .. }) => anyhow::bail!("{error}; say --another for one more"),
             Err(BeginError::Taken { reference }) => anyhow::bail!("{}", taken(engine, &reference).await?),
             other => Ok(other?),
         }
+    }
+
+    /// That another process follows the first payment, and where the customer approves it meanwhile.
+    async fn followed_elsewhere(&self, engine: &Engine, begun: &Begun) -> anyhow::Result<String> {
+        let link = engine.first_payment(begun.charge_id).await?.redirect_url;
+        let link = link.map(|url| format!("; the customer approves here: {url}")).unwrap_or_default();
+        let reference = &self.reference;
+        Ok(format!(
+            "another `dues subscribe` waits for the first payment of {reference:?}, and this one leaves it to that: \
+             end that one before you go on with --resume{link}"
+        ))
     }
 
     async fn resumed(&self, engine: &Engine) -> anyhow::Result<Begun> {

@@ -36,6 +36,8 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_secs(11);
 /// PostgreSQL ends a transaction whose daemon has said nothing for so many milliseconds. No transaction waits for the gateway, so such a
 /// daemon is frozen or cut off, and what it has locked holds up every other. Shorter than their patience.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
+/// SQLite's write-ahead log, which is there while somebody has the database open.
+const LOG: &str = "-wal";
 /// What the write-ahead log is cut back to after a checkpoint.
 const SQLITE_LOG_BYTES: &str = "67108864";
 
@@ -122,10 +124,7 @@ impl Store {
         clock: Clock,
     ) -> Result<Store, StoreError> {
         match url {
-            DatabaseUrl::Sqlite(path) if !path.exists() => Err(match unopened::directory_missing(path) {
-                Some(error) => error,
-                None => StoreError::NoDatabase { path: path.clone() },
-            }),
+            DatabaseUrl::Sqlite(path) if !path.exists() => Err(absent(path)),
             _ => Store::open(url, max_connections, busy_timeout, clock).await,
         }
     }
@@ -154,6 +153,45 @@ impl Store {
         }
     }
 
+    /// The same for who changes nothing at all, not even the files beside a SQLite database: no connection can write.
+    ///
+    /// # Errors
+    /// Those of [`Store::open_existing`].
+    pub async fn open_to_look(url: &DatabaseUrl, busy_timeout: Duration, clock: Clock) -> Result<Store, StoreError> {
+        let db = match url {
+            DatabaseUrl::Sqlite(path) => {
+                if !path.exists() {
+                    return Err(absent(path));
+                }
+                // Without a log nobody has the file open, and one that a reader made would stay behind: it cannot clear up.
+                let options = sqlite_options_to_look(path, busy_timeout).immutable(!beside(path, LOG).exists());
+                let read = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .acquire_timeout(busy_timeout)
+                    .connect_with(options.read_only(true))
+                    .await
+                    .map_err(|error| unopened::sqlite(path, &error))?;
+                Db::Sqlite { write: read.clone(), read }
+            }
+            DatabaseUrl::Postgres(url) => {
+                let options = postgres_options(url)?.options([("default_transaction_read_only", "on")]);
+                greet(&options, busy_timeout.min(FIRST_CONNECTION)).await?;
+                Db::Postgres(
+                    PgPoolOptions::new().max_connections(1).acquire_timeout(busy_timeout).connect_lazy_with(options),
+                )
+            }
+        };
+        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
+    }
+
+    /// The file of a SQLite database; none on PostgreSQL.
+    pub(in crate::store) fn file(&self) -> Option<PathBuf> {
+        match &self.db {
+            Db::Sqlite { read, .. } => Some(read.connect_options().get_filename().to_owned()),
+            Db::Postgres(_) => None,
+        }
+    }
+
     /// Makes this process the one daemon on a SQLite file. On PostgreSQL there may be several, and nothing is locked.
     ///
     /// # Errors
@@ -161,9 +199,7 @@ impl Store {
     /// missing.
     pub fn lock_file(url: &DatabaseUrl) -> Result<Option<FileLock>, StoreError> {
         let DatabaseUrl::Sqlite(path) = url else { return Ok(None) };
-        let mut lock = path.clone().into_os_string();
-        lock.push(".lock");
-        let lock = PathBuf::from(lock);
+        let lock = beside(path, ".lock");
         let refused = |source| StoreError::Lock { path: lock.clone(), source };
         if let Some(error) = unopened::directory_missing(path) {
             return Err(error);
@@ -190,6 +226,19 @@ fn readers(busy_timeout: Duration) -> SqlitePoolOptions {
 
 fn read_only(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.pragma("cache_size", SQLITE_READERS_CACHE).read_only(true)
+        }
+    }
+
+/// That a SQLite file is not there, or its directory is not.
+fn absent(path: &Path) -> StoreError {
+    unopened::directory_missing(path).unwrap_or_else(|| StoreError::NoDatabase { path: path.to_owned() })
+}
+
+/// A file beside a SQLite database, by what its name ends in.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 fn postgres_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
@@ -216,10 +265,13 @@ async fn greet(options: &PgConnectOptions, limit: Duration) -> Result<(), StoreE
 }
 
 fn sqlite_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
+    sqlite_options_to_look(path, busy_timeout).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
+}
+
+/// All of them but what changes a file.
+fn sqlite_options_to_look(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(busy_timeout)

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::output;
 use super::super::stop::Stop;
+use super::qr_code;
 use crate::engine::Engine;
 use crate::engine::begin::Begun;
 use crate::engine::greet::TRIES_OF_A_COMMAND;
@@ -166,7 +167,8 @@ impl<'a> Followed<'a> {
         output::line(&if self.json {
             json!({"state": "redirect", "redirect_url": url}).to_string()
         } else {
-            format!("The customer approves here:\n\n  {url}\n")
+            let code = qr_code::for_stdout(&url).map(|code| format!("\n{code}")).unwrap_or_default();
+            format!("The customer approves here:\n\n  {url}\n{code}")
         })?;
         self.redirect_url = Some(url);
         Ok(())
