@@ -6,6 +6,8 @@ mod support;
 
 #[path = "cli/acts.rs"]
 mod acts;
+#[path = "cli/backup.rs"]
+mod backup;
 #[path = "cli/cancel.rs"]
 mod cancel;
 #[path = "cli/check.rs"]

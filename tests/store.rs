@@ -7,6 +7,8 @@ mod support;
 
 #[path = "store/acts.rs"]
 mod acts;
+#[path = "store/backup.rs"]
+mod backup;
 #[path = "store/bring_up.rs"]
 mod bring_up;
 #[path = "store/endings.rs"]

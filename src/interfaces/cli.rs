@@ -1,6 +1,7 @@
 //! The command line: one file a command, each with its arguments and its `run`. Here stands what they share: where the config is
 //! found, and what an exit code means.
 
+mod backup;
 mod charge;
 mod check;
 mod demo;
@@ -95,6 +96,8 @@ enum Command {
     Status(status::Args),
     /// Checks every rule of the books, and compares them with the gateway
     Verify(verify::Args),
+    /// Writes an online copy of the books
+    Backup(backup::Args),
     /// Shows whether the books can be the latest, and lifts a hold
     Ledger(ledger::Args),
     /// Lifts the brake that a day's plan put on
@@ -173,6 +176,7 @@ impl Command {
             | Command::Review(_)
             | Command::Status(_)
             | Command::Verify(_)
+            | Command::Backup(_)
             | Command::Ledger(_)
             | Command::ResumeCollecting(_) => None,
         }
@@ -228,6 +232,7 @@ impl Cli {
             Command::Review(args) => args.run(&ground).await,
             Command::Status(args) => args.run(&ground).await,
             Command::Verify(args) => args.run(&ground).await,
+            Command::Backup(args) => args.run(&ground).await,
             Command::Ledger(args) => args.run(&ground).await,
             Command::ResumeCollecting(args) => args.run(&ground).await,
             Command::Sandbox(args) => args.run(&ground).await,

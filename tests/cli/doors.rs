@@ -26,6 +26,7 @@ const COMMANDS: &[&[&str]] = &[
     &["review", "resolve"],
     &["status"],
     &["verify"],
+    &["backup"],
     &["ledger", "show"],
     &["ledger", "acknowledge"],
     &["resume-collecting"],
