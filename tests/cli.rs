@@ -12,6 +12,8 @@ mod backup;
 mod cancel;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/customer.rs"]
+mod customer;
 #[path = "cli/database.rs"]
 mod database;
 #[path = "cli/demo.rs"]

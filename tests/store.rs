@@ -11,6 +11,8 @@ mod acts;
 mod backup;
 #[path = "store/bring_up.rs"]
 mod bring_up;
+#[path = "store/customers.rs"]
+mod customers;
 #[path = "store/endings.rs"]
 mod endings;
 #[path = "store/figures.rs"]

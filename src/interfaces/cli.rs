@@ -4,6 +4,7 @@
 mod backup;
 mod charge;
 mod check;
+mod customer;
 mod demo;
 mod import;
 mod journal;
@@ -88,6 +89,8 @@ enum Command {
     Subscribe(subscribe::Args),
     /// Lists, shows, pauses, resumes and cancels subscriptions
     Subscription(subscription::Args),
+    /// Shows customers, and takes their personal data out of the books
+    Customer(customer::Args),
     /// Lists and shows charges, tries them again and voids them
     Charge(charge::Args),
     /// Lists, shows and resolves what a person must decide
@@ -172,6 +175,7 @@ impl Command {
             | Command::Import(_)
             | Command::Subscribe(_)
             | Command::Subscription(_)
+            | Command::Customer(_)
             | Command::Charge(_)
             | Command::Review(_)
             | Command::Status(_)
@@ -228,6 +232,7 @@ impl Cli {
             Command::Import(args) => args.run(&ground).await,
             Command::Subscribe(args) => args.run(&ground).await,
             Command::Subscription(args) => args.run(&ground).await,
+            Command::Customer(args) => args.run(&ground).await,
             Command::Charge(args) => args.run(&ground).await,
             Command::Review(args) => args.run(&ground).await,
             Command::Status(args) => args.run(&ground).await,

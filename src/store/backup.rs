@@ -58,14 +58,21 @@ impl Store {
         Store::open_file(path, options, clock).await
     }
 
-    /// Opens it to change it: what is taken out of it is gone from its bytes, and it is one file, without a log beside it.
+    /// The same copy without personal data: the name and e-mail address of every customer are gone from its bytes. It is one file, without a
+    /// log beside it.
     ///
     /// # Errors
-    /// [`StoreError::Unopened`].
-    pub async fn open_copy_to_change(path: &Path, clock: Clock) -> Result<Store, StoreError> {
-        let options = sqlite::SqliteConnectOptions::new().filename(path).pragma("secure_delete", "ON");
+    /// [`StoreError::Database`], [`StoreError::Unopened`].
+    pub async fn copy_without_people(&self, to: &Path) -> Result<(), StoreError> {
+        self.copy_into(to).await?;
+        let options = sqlite::SqliteConnectOptions::new().filename(to).pragma("secure_delete", "ON");
         let options = options.journal_mode(sqlite::SqliteJournalMode::Memory);
-        Store::open_file(path, options, clock).await
+        let copy = Store::open_file(to, options, self.clock().clone()).await?;
+        let mut tx = copy.begin("copy without people").await?;
+        tx.run(Statement::new("UPDATE customers SET name = NULL, email = NULL")).await?;
+        tx.commit().await?;
+        copy.close().await;
+        Ok(())
     }
 
     /// What is wrong with a SQLite file: its own check of every page and index, and rows that point to none. Empty where it is sound.
@@ -82,7 +89,7 @@ impl Store {
         let strays: Vec<FaultRow> = self
             .read(
                 Statement::new(
-                    "SELECT 'a row of ' || \"table\" || ' points to no row of ' || parent AS fault FROM pragma_foreign_key_check LIMIT $1",
+                    "SELECT 'a row of ' || [table] || ' points to no row of ' || parent AS fault FROM pragma_foreign_key_check LIMIT $1",
                 )
                 .bind(FAULTS_TOLD),
             )

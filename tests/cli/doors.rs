@@ -17,6 +17,8 @@ const COMMANDS: &[&[&str]] = &[
     &["subscription", "pause"],
     &["subscription", "resume"],
     &["subscription", "cancel"],
+    &["customer", "show"],
+    &["customer", "erase"],
     &["charge", "list"],
     &["charge", "show"],
     &["charge", "retry"],

@@ -45,3 +45,23 @@ async fn a_copy_is_whole_and_a_broken_one_is_seen() {
     assert!(faults.as_ref().is_ok_and(|it| !it.is_empty()) || faults.is_err(), "{faults:?}");
     copy.close().await;
 }
+
+#[tokio::test]
+async fn a_copy_without_people_has_all_but_names_and_addresses() {
+    let ledger = Ledger::new(On::Sqlite).await;
+    ledger.due("A", ledger.now).await;
+    let directory = tempfile::tempdir().unwrap();
+    let to = directory.path().join("copy.db");
+    ledger.store.copy_without_people(&to).await.unwrap();
+    let bytes = std::fs::read(&to).unwrap();
+    for gone in ["wallet@example.com", "Wallet Customer"] {
+        assert!(!bytes.windows(gone.len()).any(|it| it == gone.as_bytes()), "{gone}");
+    }
+    assert_eq!(bytes[18], 1, "it needs no log beside it, so that it can be read where nothing may be written");
+    let copy = Store::open_copy(&to, Clock::system()).await.unwrap();
+    assert_eq!(copy.rows_kept().await.unwrap(), ledger.store.rows_kept().await.unwrap());
+    assert_eq!(copy.faults_of_file().await.unwrap(), Vec::<String>::new());
+    copy.close().await;
+    let held = "SELECT reference AS line FROM customers WHERE name IS NOT NULL";
+    assert_eq!(ledger.lines(held).await.len(), 1, "the books keep them");
+}

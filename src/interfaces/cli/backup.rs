@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(200);
     It holds the customers' names and e-mail addresses: its owner alone may read it (mode 600), and what `dues customer erase` takes out \
     of the books stays in older backups.\n\n\
     The file with the count of sends (installation.high_water_file) is never part of it: by that file a restored backup is known. After a \
-    restore the daemon holds until `dues ledger acknowledge`; docs/restore.md has the steps.\n\n\
+    restore of one older than protocol.gap the daemon holds until `dues ledger acknowledge`; docs/restore.md has the steps.\n\n\
     Examples:\n  dues backup /srv/backup/dues-$(date +%F).db\n  dues backup /srv/backup/dues.dump --force --json"
 )]
 pub struct Args {
@@ -154,8 +154,8 @@ impl Args {
              {attempts} attempts, {payments} payments, {journal} lines of the journal\n\
              checked: {}\n\
              It holds the customers' names and e-mail addresses: its owner alone may read it (mode 600).\n\
-             A restore of it holds: the daemon adopts what the gateway took since, and charges nobody until `dues ledger acknowledge`. \
-             Leave the file with the count of sends as it is. The steps stand in docs/restore.md.",
+             After a restore the daemon adopts what the gateway took since. Where the backup is older than protocol.gap by then, it charges \
+             nobody until `dues ledger acknowledge`. Leave the file with the count of sends as it is. The steps stand in docs/restore.md.",
             self.to.display(),
             time(made.from),
             made.bytes,
