@@ -10,6 +10,8 @@ mod manager;
 mod outages;
 #[path = "daemon/refusals.rs"]
 mod refusals;
+#[path = "daemon/restore.rs"]
+mod restore;
 #[path = "daemon/signals.rs"]
 mod signals;
 
