@@ -8,6 +8,8 @@ mod support;
 mod manager;
 #[path = "daemon/outages.rs"]
 mod outages;
+#[path = "daemon/pages.rs"]
+mod pages;
 #[path = "daemon/refusals.rs"]
 mod refusals;
 #[path = "daemon/restore.rs"]
