@@ -150,7 +150,9 @@ impl DatabaseUrl {
                 "sslkey" => "PGSSLKEY",
                 _ => continue,
             };
-            variables.push((name, value.into_owned().into()));
+            // sqlx says of a certificate that it is a file; libpq wants its path alone.
+            let value = value.strip_prefix("file: ").unwrap_or(&value).to_owned();
+            variables.push((name, value.into()));
         }
         let password =
             url.password().map(|it| percent_encoding::percent_decode_str(it).decode_utf8_lossy().into_owned());

@@ -49,7 +49,7 @@ async fn drill(on: On) {
     enter(&ground, BEFORE..BEFORE + SINCE);
     tokio::time::sleep((GAP + Duration::from_secs(2)).saturating_sub(backed_up.elapsed())).await;
     let daemon = ground.daemon();
-    daemon.wait_for("everything due is looked up before it is sent");
+    daemon.wait_for("\"review.reason\":\"hold\"");
     let shown = wait_for_adopted(&ground).await;
     assert_eq!(shown["held"]["reason"], "rewound", "{on:?} {shown}");
     assert_eq!(shown["fences"][0]["lost_sends"], SINCE, "{on:?} {shown}");
