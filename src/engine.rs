@@ -9,6 +9,7 @@ pub mod bill;
 pub mod cancel;
 pub mod collect;
 pub mod dun;
+pub mod erase;
 pub mod flights;
 pub mod greet;
 pub mod hand_over;

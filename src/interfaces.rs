@@ -8,3 +8,4 @@ pub mod import;
 pub mod systemd;
 pub mod telemetry;
 pub mod verify;
+pub mod whole_file;

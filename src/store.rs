@@ -1,6 +1,7 @@
 //! What is remembered. The only SQL. Every method is one transaction, or part of one that its caller opened.
 
 pub mod attempts;
+pub mod backup;
 pub mod changes;
 pub mod charges;
 pub mod customers;

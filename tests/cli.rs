@@ -6,10 +6,14 @@ mod support;
 
 #[path = "cli/acts.rs"]
 mod acts;
+#[path = "cli/backup.rs"]
+mod backup;
 #[path = "cli/cancel.rs"]
 mod cancel;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/customer.rs"]
+mod customer;
 #[path = "cli/database.rs"]
 mod database;
 #[path = "cli/demo.rs"]
@@ -24,10 +28,10 @@ mod ledger;
 mod manual;
 #[path = "cli/pages.rs"]
 mod pages;
-#[path = "cli/qr_code.rs"]
-mod qr_code;
 #[path = "cli/plans.rs"]
 mod plans;
+#[path = "cli/qr_code.rs"]
+mod qr_code;
 #[path = "cli/report.rs"]
 mod report;
 #[path = "cli/sandbox.rs"]

@@ -12,8 +12,12 @@ mod manager;
 mod metrics;
 #[path = "daemon/outages.rs"]
 mod outages;
+#[path = "daemon/pages.rs"]
+mod pages;
 #[path = "daemon/refusals.rs"]
 mod refusals;
+#[path = "daemon/restore.rs"]
+mod restore;
 #[path = "daemon/signals.rs"]
 mod signals;
 

@@ -7,10 +7,14 @@ mod support;
 
 #[path = "store/acts.rs"]
 mod acts;
+#[path = "store/backup.rs"]
+mod backup;
 #[path = "store/beginnings.rs"]
 mod beginnings;
 #[path = "store/bring_up.rs"]
 mod bring_up;
+#[path = "store/customers.rs"]
+mod customers;
 #[path = "store/durability.rs"]
 mod durability;
 #[path = "store/endings.rs"]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use super::duration::show;
 use super::fault::Fault;
 use super::{Resend, Settings};
@@ -41,6 +43,23 @@ pub(super) fn contradictions(settings: &Settings, noted: &[Fault], origin: impl 
     );
     list("polls.first", settings.polls.first.is_empty(), "must not be empty: a pending payment needs a look");
     list("currencies.accepted", settings.currencies.is_empty(), "must not be empty: no plan could have a price");
+    let same_port = settings.return_listen.is_some() && settings.return_listen == settings.http_listen;
+    list("http.return_listen", same_port, "must be another address than http.listen");
+    if let Some(snapshot) = &settings.finance.snapshot {
+        let file = settings.database.url.expose_secret().strip_prefix("sqlite:");
+        let file = file.map(|path| path.strip_prefix("//").unwrap_or(path));
+        let beside = file.is_some_and(|file| snapshot.as_os_str().as_encoded_bytes().starts_with(file.as_bytes()));
+        list(
+            "finance.snapshot",
+            file.is_none(),
+            "is for SQLite alone: on PostgreSQL finance reads by a role of its own",
+        );
+        list(
+            "finance.snapshot",
+            beside,
+            "must not begin with the path of database.url: it would be taken for a part of the books",
+        );
+    }
     faults
 }
 

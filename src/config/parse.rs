@@ -1,6 +1,7 @@
 //! The merged tree becomes settings: each section with its keys, their types and their ranges. What a key means stands in
 //! `config/default.toml`; rules between keys stand in `contradiction`.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -10,8 +11,8 @@ use tracing_subscriber::filter::Targets;
 
 use super::section::{Noted, Section, integer, text};
 use super::{
-    Audit, Brake, Budget, CatchUp, CatchUpRule, Circuit, Database, Engine, Environment, Gateway, Installation, Log,
-    LogFormat, LookFirst, Polls, Protocol, Resend, Schedule, Settings, address, named,
+    Audit, Brake, Budget, CatchUp, CatchUpRule, Circuit, Database, Engine, Environment, Finance, Gateway, Installation,
+    Log, LogFormat, LookFirst, Polls, Protocol, Resend, Schedule, Settings, address, named,
 };
 use crate::domain::money::{Currency, LARGEST_AMOUNT_MINOR};
 
@@ -50,7 +51,8 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
         root.section("plans"),
         &named::PlanRules { currencies: &currencies, largest_price_minor, dunning: &dunning },
     );
-    let http_listen = http(root.section("http"));
+    let (http_listen, return_listen) = http(root.section("http"));
+    let finance = finance(root.section("finance"));
     let log = log(root.section("log"));
     let alerts_command = alerts(root.section("alerts"));
     root.finish();
@@ -74,6 +76,8 @@ pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
         declines,
         plans,
         http_listen,
+        return_listen,
+        finance,
         log,
         alerts_command,
     }
@@ -278,15 +282,27 @@ fn audit(mut section: Section) -> Audit {
     read
 }
 
-fn http(mut section: Section) -> Option<std::net::SocketAddr> {
-    let listen = section.read("listen", None, "\"ADDRESS:PORT\", such as \"127.0.0.1:9464\", or empty", |value| {
-        match text(value)? {
+fn http(mut section: Section) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    let mut address = |key| {
+        section.read(key, None, "\"ADDRESS:PORT\", such as \"127.0.0.1:9464\", or empty", |value| match text(value)? {
             "" => Some(None),
             text => text.parse().ok().map(Some),
-        }
-    });
+        })
+    };
+    let read = (address("listen"), address("return_listen"));
     section.finish();
-    listen
+    read
+}
+
+fn finance(mut section: Section) -> Finance {
+    let snapshot =
+        section.text("snapshot", "an absolute path, or empty", |text| text.is_empty() || text.starts_with('/'));
+    let read = Finance {
+        snapshot: Some(snapshot).filter(|path| !path.is_empty()).map(PathBuf::from),
+        snapshot_every: section.duration("snapshot_every", "1m", "7d"),
+    };
+    section.finish();
+    read
 }
 
 fn log(mut section: Section) -> Log {

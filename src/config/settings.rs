@@ -54,6 +54,10 @@ pub struct Settings {
     pub plans: BTreeMap<String, Plan>,
     /// The daemon's own small HTTP listener; none where it is off.
     pub http_listen: Option<std::net::SocketAddr>,
+    /// Where the page is served on which a wallet leaves its customer; none where it is off.
+    pub return_listen: Option<std::net::SocketAddr>,
+    /// The copy for spreadsheets.
+    pub finance: Finance,
     /// What is logged, and how.
     pub log: Log,
     /// The program run at every new review case, with its arguments; empty: none.
@@ -258,6 +262,15 @@ pub struct Schedule {
     pub reconcile: String,
     /// Wakes `dun`.
     pub dun: String,
+}
+
+/// `[finance]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finance {
+    /// Where a copy without personal data is kept; none where it is off.
+    pub snapshot: Option<PathBuf>,
+    /// How often it is written anew.
+    pub snapshot_every: Duration,
 }
 
 /// `[log]`

@@ -1,9 +1,11 @@
 //! The command line: one file a command, each with its arguments and its `run`. Here stands what they share: where the config is
 //! found, and what an exit code means.
 
+mod backup;
 mod charge;
 mod check;
 mod completions;
+mod customer;
 mod demo;
 mod doctor;
 mod import;
@@ -111,6 +113,8 @@ enum Command {
     Subscribe(subscribe::Args),
     /// Lists, shows, pauses, resumes and cancels subscriptions
     Subscription(subscription::Args),
+    /// Shows customers, and takes their personal data out of the books
+    Customer(customer::Args),
     /// Lists and shows charges, tries them again and voids them
     Charge(charge::Args),
     /// Lists, shows and resolves what a person must decide
@@ -121,6 +125,8 @@ enum Command {
     Report(report::Args),
     /// Checks every rule of the books, and compares them with the gateway
     Verify(verify::Args),
+    /// Writes an online copy of the books
+    Backup(backup::Args),
     /// Shows whether the books can be the latest, and lifts a hold
     Ledger(ledger::Args),
     /// Lifts the brake that a day's plan put on
@@ -224,11 +230,13 @@ impl Command {
             | Command::Import(_)
             | Command::Subscribe(_)
             | Command::Subscription(_)
+            | Command::Customer(_)
             | Command::Charge(_)
             | Command::Review(_)
             | Command::Status(_)
             | Command::Report(_)
             | Command::Verify(_)
+            | Command::Backup(_)
             | Command::Ledger(_)
             | Command::ResumeCollecting(_) => None,
             Command::Man(_) | Command::Completions(_) => {
@@ -248,6 +256,8 @@ impl Command {
             Command::Plans(_) | Command::Status(_) | Command::Report(_) | Command::Verify(_) | Command::Demo(_) => true,
             Command::Run(_)
             | Command::Doctor(_)
+            | Command::Backup(_)
+            | Command::Customer(_)
             | Command::Migrate(_)
             | Command::Import(_)
             | Command::Subscribe(_)
@@ -328,11 +338,13 @@ impl Cli {
             Command::Import(args) => args.run(&ground).await,
             Command::Subscribe(args) => args.run(&ground).await,
             Command::Subscription(args) => args.run(&ground).await,
+            Command::Customer(args) => args.run(&ground).await,
             Command::Charge(args) => args.run(&ground).await,
             Command::Review(args) => args.run(&ground).await,
             Command::Status(args) => args.run(&ground).await,
             Command::Report(args) => args.run(&ground).await,
             Command::Verify(args) => args.run(&ground).await,
+            Command::Backup(args) => args.run(&ground).await,
             Command::Ledger(args) => args.run(&ground).await,
             Command::ResumeCollecting(args) => args.run(&ground).await,
             Command::Sandbox(args) => args.run(&ground).await,

@@ -5,7 +5,9 @@ mod greet;
 mod health;
 mod http;
 mod metrics;
+mod page;
 mod reload;
+mod snapshot;
 mod verbs;
 
 use std::sync::Arc;
@@ -56,6 +58,10 @@ pub async fn run(
         let server = http::Server::bind(address).await?;
         tracker.spawn(server.serve(Arc::clone(&health), stop.clone()));
     }
+    if let Some(address) = settings.return_listen {
+        let page = page::Page::bind(address).await?;
+        tracker.spawn(page.serve(stop.clone()));
+    }
     let transport = Arc::new(Http::new(&settings.gateway)?);
     let Some(engine) = open_engine(&settings, &clock, transport, secret_key, &health, &mut signals).await? else {
         tracing::info!("stopped before the database was reached");
@@ -86,6 +92,10 @@ pub async fn run(
     daemon.spawn(&tracker, ReconcileVerb::new(&engine), &cron_bells.reconcile, &engine.bells.reconcile);
     tracker.spawn(greet::greet(engine.clone(), stop.clone()));
     tracker.spawn(alert::follow(engine.clone(), settings.alerts_command.clone(), stop.clone()));
+    if let Some(place) = settings.finance.snapshot.clone() {
+        let every = settings.finance.snapshot_every;
+        tracker.spawn(snapshot::follow(engine.store.clone(), place, every, stop.clone()));
+    }
     systemd::ready();
     if !engine.rules.withheld.is_empty() {
         tracing::error!("the plans of the books are in use: {}", withheld(&engine.rules));

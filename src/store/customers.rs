@@ -1,6 +1,8 @@
 //! Customers: the only table with personal data. A change of the data makes a new version, because a request that is sent again
 //! must be the same to the byte.
 
+pub mod erase;
+
 use std::collections::BTreeMap;
 
 use super::StoreError;

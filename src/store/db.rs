@@ -200,6 +200,22 @@ impl Store {
         }
     }
 
+    /// Makes what was deleted leave the bytes beside the tables: on SQLite the write-ahead log is moved into the file, on PostgreSQL dead rows
+    /// of customers are removed. False: somebody still reads what was there before, and it stays until a later time.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn purge(&self) -> Result<bool, StoreError> {
+        let done = match &self.db {
+            Db::Sqlite { write, .. } => {
+                let busy = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(write).await;
+                busy.map(|busy: i64| busy == 0)
+            }
+            Db::Postgres(pool) => sqlx::query("VACUUM customers").execute(pool).await.map(|_| true),
+        };
+        done.map_err(|source| StoreError::Database { step: "purge", source })
+    }
+
     /// Round trips to the database since the store was opened, by the name of the work.
     pub fn round_trips(&self) -> BTreeMap<&'static str, u64> {
         self.round_trips.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -14,7 +14,8 @@ use crate::domain::money::{Money, NotACurrency};
 const NARROWEST: u16 = 40;
 /// The columns of free text. They alone give way where a terminal is too narrow: what a reader copies, compares or adds up (ids,
 /// times, amounts, states) stands on one line.
-const PROSE: &[&str] = &["REASON", "DETAIL", "EVIDENCE", "VALUE", "FROM", "ABOUT", "CANCEL REASON", "SUGGESTION", "FINDING"];
+const PROSE: &[&str] =
+    &["REASON", "DETAIL", "EVIDENCE", "VALUE", "FROM", "ABOUT", "CANCEL REASON", "SUGGESTION", "FINDING"];
 /// No column is kept wider than this for the sake of one word: a reference at the gateway has at most so many characters.
 const LONGEST_WORD: u16 = 50;
 /// What stands between two columns.

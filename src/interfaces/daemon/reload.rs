@@ -20,7 +20,7 @@ const FIXED: [Key; 6] = [
 ];
 
 /// Read once, when the daemon starts.
-const AT_THE_START: [Key; 25] = [
+const AT_THE_START: [Key; 28] = [
     ("installation.high_water_file", |it| it.installation.high_water_file.clone()),
     ("audit.reads_per_second", |it| it.audit.reads_per_second.to_string()),
     ("database.max_connections", |it| it.database.max_connections.to_string()),
@@ -43,6 +43,9 @@ const AT_THE_START: [Key; 25] = [
     ("schedule.reconcile", |it| it.schedule.reconcile.clone()),
     ("schedule.dun", |it| it.schedule.dun.clone()),
     ("http.listen", |it| format!("{:?}", it.http_listen)),
+    ("http.return_listen", |it| format!("{:?}", it.return_listen)),
+    ("finance.snapshot", |it| format!("{:?}", it.finance.snapshot)),
+    ("finance.snapshot_every", |it| format!("{:?}", it.finance.snapshot_every)),
     ("log.format", |it| format!("{:?}", it.log.format)),
     ("log.filter", |it| it.log.filter.clone()),
     ("alerts.command", |it| format!("{:?}", it.alerts_command)),
@@ -114,6 +117,9 @@ mod tests {
             ("schedule.reconcile", "1 * * * * *"),
             ("schedule.dun", "1 * * * * *"),
             ("http.listen", "127.0.0.1:9464"),
+            ("http.return_listen", "127.0.0.1:9465"),
+            ("finance.snapshot", "/var/lib/dues/snapshot.db"),
+            ("finance.snapshot_every", "1m"),
             ("log.format", "json"),
             ("log.filter", "debug"),
             ("alerts.command", "/bin/true"),

@@ -192,6 +192,19 @@ impl Store {
         }
     }
 
+    /// Opens a SQLite file that nobody else writes, on one connection.
+    pub(in crate::store) async fn open_file(
+        path: &Path,
+        options: SqliteConnectOptions,
+        clock: Clock,
+    ) -> Result<Store, StoreError> {
+        let options = options.create_if_missing(false).foreign_keys(true).pragma("trusted_schema", "OFF");
+        let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = pool.connect_with(options).await.map_err(|error| unopened::sqlite(path, &error))?;
+        let db = Db::Sqlite { write: pool.clone(), read: pool };
+        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
+    }
+
     /// Makes this process the one daemon on a SQLite file. On PostgreSQL there may be several, and nothing is locked.
     ///
     /// # Errors
@@ -226,8 +239,7 @@ fn readers(busy_timeout: Duration) -> SqlitePoolOptions {
 
 fn read_only(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.pragma("cache_size", SQLITE_READERS_CACHE).read_only(true)
-        }
-    }
+}
 
 /// That a SQLite file is not there, or its directory is not.
 fn absent(path: &Path) -> StoreError {

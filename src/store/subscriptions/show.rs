@@ -127,6 +127,15 @@ impl Store {
         Ok(self.read(Statement::new(text).bind(name)).await?.into_iter().next())
     }
 
+    /// The subscriptions of the customer with this reference, in the order in which they were entered.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn subscriptions_of_customer(&self, reference: &str) -> Result<Vec<ShownRow>, StoreError> {
+        let text = concat!(shown!(), " WHERE k.reference = $1 ORDER BY s.id");
+        self.read(Statement::new(text).bind(reference)).await
+    }
+
     /// The segments of a subscription's schedule, in order.
     ///
     /// # Errors

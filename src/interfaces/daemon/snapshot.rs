@@ -1,0 +1,54 @@
+//! A copy of a SQLite database for spreadsheets, without names and e-mail addresses, written anew every so often. A reader sees the one before
+//! or this one, never half of one. That it fails is told once, and stops nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use crate::interfaces::whole_file::WholeFile;
+use crate::store::Store;
+
+/// The owner writes it, and its group reads it.
+const MODE: u32 = 0o640;
+
+/// Writes the copy now, and then `every` so often after the last one was done, until `stop`.
+pub(super) async fn follow(store: Store, place: PathBuf, every: Duration, stop: CancellationToken) {
+    let mut fails = false;
+    loop {
+        let written = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            written = write(&store, &place) => written,
+        };
+        let failed = written.is_err();
+        match written {
+            Ok(()) if fails => {
+                tracing::info!(finance.snapshot = %place.display(), "the snapshot for finance is written again");
+            }
+            Err(error) if !fails => {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    error,
+                    "the snapshot for finance (finance.snapshot) fails; billing goes on, the last one stays"
+                );
+            }
+            Ok(()) | Err(_) => {}
+        }
+        fails = failed;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+async fn write(store: &Store, place: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("{} cannot be written", place.display());
+    let file = WholeFile::beside(place, MODE).with_context(cannot)?;
+    store.copy_without_people(file.partial()).await?;
+    // The disk is waited for where nobody else waits behind it.
+    tokio::task::spawn_blocking(move || file.put()).await?.with_context(cannot)
+}
