@@ -24,7 +24,7 @@ pub(super) fn examine(
     };
     let settings = &loaded.settings;
     let mut findings = vec![Part::Config.ok(format!(
-        "right: installation {}, {} plans",
+        "right: installation {}, plans: {}",
         settings.installation.name,
         settings.plans.len()
     ))];
