@@ -33,8 +33,7 @@ async fn drill(on: On) {
         serde_json::from_slice(&done(dues(&ground, &["backup", backup.to_str().unwrap(), "--json"]))).unwrap();
     assert_eq!(made["rows"]["charges"], BEFORE, "{on:?} {made}");
 
-    let clock = dues::clock::Clock::system();
-    let backed_up = clock.since_boot();
+    let backed_up = Clock::system().since_boot();
 
     // The same shop goes on: what it enters now, the backup does not know.
     enter(&ground, BEFORE..BEFORE + SINCE);
@@ -48,7 +47,10 @@ async fn drill(on: On) {
     store.close().await;
     // As docs/restore.md has it: what was imported since is imported again. The daemon holds, so it may come before or after.
     enter(&ground, BEFORE..BEFORE + SINCE);
-    tokio::time::sleep((GAP + Duration::from_secs(2)).saturating_sub(clock.since_boot() - backed_up)).await;
+    tokio::time::sleep(
+        (GAP + Duration::from_secs(2)).saturating_sub(Clock::system().since_boot().saturating_sub(backed_up)),
+    )
+    .await;
     let daemon = ground.daemon();
     daemon.wait_for("\"review.reason\":\"hold\"");
     let shown = wait_for_adopted(&ground).await;
