@@ -113,6 +113,8 @@ impl AttemptState {
             (S::Unknown, E::Supersede) => Ok(S::Superseded),
             (S::Unknown, _) => answer.map_or_else(illegal, Ok),
 
+            // The payment that a person named is not its own, or there is none.
+            (S::Pending, E::Lose) => Ok(S::Unknown),
             (S::Pending, _) => answer.map_or_else(illegal, Ok),
 
             (S::Captured, E::Capture) => Ok(S::Captured),
@@ -157,6 +159,7 @@ mod tests {
             (S::Unknown, E::Lose, S::Unknown),
             (S::Unknown, E::FindAbsent, S::Absent),
             (S::Unknown, E::Supersede, S::Superseded),
+            (S::Pending, E::Lose, S::Unknown),
             (S::Captured, E::Capture, S::Captured),
             (S::Declined, E::Decline, S::Declined),
             (S::Declined, E::Capture, S::Captured),

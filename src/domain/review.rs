@@ -74,16 +74,16 @@ impl ReviewReason {
             | ReviewReason::OverLimit
             | ReviewReason::BodyChanged => &[R::Retry, R::Void],
             ReviewReason::Contradiction => &[R::Retry, R::Void, R::Dismiss],
-            ReviewReason::Unresolved => &[R::NotCharged, R::Charged],
+            ReviewReason::Unresolved | ReviewReason::NotFound => &[R::NotCharged, R::Charged],
+            ReviewReason::Mismatch => &[R::NotCharged, R::Charged, R::Dismiss],
             ReviewReason::CatchUpHeld => &[R::Bill, R::Skip],
-            ReviewReason::Mismatch
-            | ReviewReason::Double
+            ReviewReason::Double
             | ReviewReason::CapturedAfterVoid
             | ReviewReason::SourceUnknown
             | ReviewReason::AuthorisationGone
-            | ReviewReason::Calendar
             | ReviewReason::Unreadable => &[R::Dismiss],
-            ReviewReason::PendingTooLong | ReviewReason::NotFound | ReviewReason::Hold | ReviewReason::Brake => &[],
+            ReviewReason::Calendar => &[R::Retry, R::Void, R::Dismiss],
+            ReviewReason::PendingTooLong | ReviewReason::Hold | ReviewReason::Brake => &[],
         }
     }
 

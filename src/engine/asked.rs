@@ -91,6 +91,12 @@ pub enum AskError {
     /// The state of the charge, or the wire, forbids it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// When anything would be sent is not known.
+    #[error(
+        "the daemons are held because a clock is wrong (`dues ledger show`), so when anything would be sent is not known: nothing was \
+         changed; set the clock right first"
+    )]
+    Clock,
     /// Another hand changed it at the same moment.
     #[error("{0} was changed by another hand at the same moment, and nothing was done; look at it again")]
     Moved(String),
@@ -125,6 +131,9 @@ pub async fn ask(store: &Store, rules: &Rules, name: &str, ask: &Ask, by: By<'_>
         let mut tx = store.begin("ask").await?;
         let now = tx.now().await?;
         let Some(row) = tx.charge_named(name).await? else { return Ok(Err(AskError::NoCharge(name.to_owned()))) };
+        if *ask != Ask::Void && tx.fence().await?.held_reason.as_deref() == Some("clock") {
+            return Ok(Err(AskError::Clock));
+        }
         let acted = match act(&mut tx, rules, &row, ask, by, now).await? {
             Ok(acted) => acted,
             Err(refused) => return Ok(Err(refused.into())),
@@ -161,6 +170,10 @@ pub async fn resolve(
         }
         if !reason.resolutions().contains(&word) {
             return Ok(Err(AskError::NoChoice { reason, resolution: word }));
+        }
+        let dates_nothing = matches!(word, Resolution::Void | Resolution::Skip | Resolution::Dismiss);
+        if !dates_nothing && tx.fence().await?.held_reason.as_deref() == Some("clock") {
+            return Ok(Err(AskError::Clock));
         }
         let charges = match carry_out(&mut tx, rules, &case, reason, resolution, by, now).await? {
             Ok(charges) => charges,
@@ -215,6 +228,8 @@ impl Way {
 const ANSWERED: &[ReviewReason] = &[
     ReviewReason::Rejected,
     ReviewReason::Unresolved,
+    ReviewReason::NotFound,
+    ReviewReason::Calendar,
     ReviewReason::Configuration,
     ReviewReason::OverLimit,
     ReviewReason::BodyChanged,
@@ -232,8 +247,13 @@ async fn carry_out(
 ) -> Result<Result<Vec<Acted>, AskError>, StoreError> {
     match way {
         Way::Dismiss => {
-            if let Some(charge) = case.charge.clone().filter(|_| case.in_review != 0 && case.open_cases <= 1) {
-                return Ok(Err(AskError::LastCase { charge, reason }));
+            if let Some(charge) = &case.charge {
+                // The charge is held first, so that two cases of it are not dismissed beside each other.
+                let row = tx.charge_named(charge).await?;
+                let in_review = row.is_some_and(|row| row.state == ChargeState::InReview.as_str());
+                if in_review && tx.open_reviews_of_charge(charge).await? <= 1 {
+                    return Ok(Err(AskError::LastCase { charge: charge.clone(), reason }));
+                }
             }
             if let Some(id) = case.subscription_id.filter(|_| reason.is_about_the_schedule()) {
                 tx.wake_subscription(id, now).await?;

@@ -19,6 +19,7 @@ use crate::engine::{Engine, EngineError, Tick};
 use crate::store::charges::NewCharge;
 use crate::store::fences::NOT_BILLED_AUDITED_FOR;
 use crate::store::journal::Entry;
+use crate::store::pauses::PauseRow;
 use crate::store::plans::StoredPlan;
 use crate::store::reviews::NewReview;
 use crate::store::subscriptions::{Advance, DueRow, StoredSchedule};
@@ -130,6 +131,7 @@ impl Engine {
             return Ok((0, 0));
         }
         let schedules = tx.schedules(due.iter().map(|row| row.id).collect()).await?;
+        let pauses = tx.pauses(due.iter().map(|row| row.id).collect()).await?;
         let mut newer: BTreeSet<i64> = schedules.values().flatten().flat_map(|it| it.plans.values().copied()).collect();
         newer.retain(|id| self.rules.plan(*id).is_none());
         let newer = if newer.is_empty() { BTreeMap::new() } else { tx.plan_versions(newer).await? };
@@ -137,7 +139,7 @@ impl Engine {
         let mut plan = Plan { continuity_from: standing.continuity_from, ..Plan::default() };
         for (place, row) in due.iter().enumerate() {
             let schedule = schedules.get(&row.id);
-            self.plan_one(&mut plan, &plans, place, row, schedule, now)?;
+            self.plan_one(&mut plan, &plans, place, row, schedule, pauses.get(&row.id), now)?;
         }
         let Plan { openings, advances, reviews, mut journal, continuity_from: _ } = plan;
         let new: Vec<NewCharge> = openings.iter().map(|opening| opening.charge.clone()).collect();
@@ -197,6 +199,7 @@ impl Engine {
         Ok((due.len(), openings.len()))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one subscription with all that is known of it")]
     fn plan_one(
         &self,
         plan: &mut Plan,
@@ -204,6 +207,7 @@ impl Engine {
         place: usize,
         row: &DueRow,
         schedule: Option<&Result<StoredSchedule, StoreError>>,
+        pause: Option<&PauseRow>,
         now: Instant,
     ) -> Result<(), StoreError> {
         let state: SubscriptionState = parse("subscriptions", row.id, "state", &row.state)?;
@@ -219,7 +223,7 @@ impl Engine {
         let planned = match schedule {
             None => Err(Unopenable::NoSchedule),
             Some(Err(unreadable)) => Err(Unopenable::Unreadable(unreadable.to_string())),
-            Some(Ok(schedule)) => self.plan_periods(plan, plans, place, row, schedule, &mut advance, now),
+            Some(Ok(schedule)) => self.plan_periods(plan, plans, place, row, schedule, pause, &mut advance, now),
         };
         if let Err(why) = planned {
             let reason = if let Unopenable::NoPlan { .. } = why {
@@ -246,6 +250,7 @@ impl Engine {
         place: usize,
         row: &DueRow,
         schedule: &StoredSchedule,
+        pause: Option<&PauseRow>,
         advance: &mut Advance,
         now: Instant,
     ) -> Result<(), Unopenable> {
@@ -263,16 +268,16 @@ impl Engine {
             advance.bill_at = start_at;
             return Ok(());
         }
+        if let Some(to) = pause.and_then(|pause| pause.to_index) {
+            // What comes after a pause that is over is looked at without it, and so is an end that comes after it.
+            periods.retain(|period| period.index < to);
+        }
         let ends = row.cancel_at_index.filter(|index| periods.iter().any(|period| period.index >= *index));
         if let Some(index) = ends {
             periods.retain(|period| period.index < index);
         }
-        if let Some(to) = row.paused_to {
-            // What comes after a pause that is over is looked at without it.
-            periods.retain(|period| period.index < to);
-        }
         // A period that had begun before the pause is owed.
-        let paused_from = row.paused_from.unwrap_or(i64::MAX);
+        let paused_from = pause.map_or(i64::MAX, |pause| pause.from_index);
         let owed = periods.iter().take_while(|period| period.index < paused_from).count();
         let mut decisions = match advance.state {
             SubscriptionState::Unpaid => vec![Decision::Skip; owed],

@@ -2,10 +2,14 @@
 //! see them begin or not; what was owed before stays owed, and is sent when it goes on.
 
 use crate::clock::Instant;
+use crate::domain::calendar::CalendarError;
+use crate::domain::dunning::DunningEnd;
+use crate::domain::source::SourceState;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
 use crate::engine::EngineError;
 use crate::engine::bill::PERIODS_AT_ONCE;
+use crate::engine::decide::AFTER_NOT_YET;
 use crate::engine::grants::Grants;
 use crate::engine::rules::Rules;
 use crate::store::{Store, StoreError, Tx};
@@ -17,8 +21,8 @@ pub struct Moved {
     pub state: SubscriptionState,
     /// The first period that is skipped, or billed again.
     pub from_index: i64,
-    /// When that period begins; none where its schedule cannot be read.
-    pub from_at: Option<Instant>,
+    /// When that period begins.
+    pub from_at: Instant,
 }
 
 /// Why nothing was paused or resumed.
@@ -43,6 +47,14 @@ pub enum PauseError {
          changed; set the clock right first"
     )]
     Clock,
+    /// Which period has begun is not known either.
+    #[error("the schedule of {name} cannot be read, so nothing was changed: {why}; `dues review list` may tell more")]
+    Unreadable {
+        /// The subscription.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// The books.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -60,7 +72,7 @@ pub async fn pause(store: &Store, name: &str, reason: &str, operator: &str) -> R
             Ok(stands) => stands,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Stands { id, was, state, from_index, from_at } = stands;
+        let Stands { id, was, state, from_index, from_at, plan_id: _ } = stands;
         tx.pause_subscription(id, (was, state), from_index, reason, operator, now).await?;
         tx.commit().await?;
         Ok::<_, StoreError>(Ok(Moved { state, from_index, from_at }))
@@ -86,20 +98,24 @@ pub async fn resume(
             Ok(stands) => stands,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Stands { id, was, state, from_index, from_at } = stands;
-        // Who was behind when it was paused still is.
-        let behind = tx.open_cases_of(id).await? > 0;
-        let state = if behind { state.after(SubscriptionEvent::FallBehind).unwrap_or(state) } else { state };
-        tx.resume_subscription(id, (was, state), from_index, reason, operator, now).await?;
-        if let Some(from_at) = from_at {
-            // A day whose plan is frozen already was planned without it.
-            let schedule = tx.schedules(vec![id]).await?.remove(&id).and_then(Result::ok);
-            let plan = schedule.and_then(|it| it.plan_of(from_index)).and_then(|id| rules.plan(id));
-            if let Some(stored) = plan {
-                let mut grants = Grants::default();
-                grants.add_next(from_at, stored.plan.interval, &stored.plan.price);
-                grants.give(&mut tx, &rules.brake, true).await?;
-            }
+        let Stands { id, was, state, from_index, from_at, plan_id } = stands;
+        // It goes on as what became of its source and its dunning meanwhile has it.
+        let meanwhile = tx.meanwhile(id).await?;
+        let has_source = meanwhile.source_state.as_deref() == Some(SourceState::Active.as_str());
+        let suspends =
+            |policy: &i64| rules.policy(Some(*policy), "").is_some_and(|(_, it)| it.end == DunningEnd::Suspend);
+        let event = if !has_source || tx.exhausted_in_pause(id).await?.iter().any(suspends) {
+            Some(SubscriptionEvent::Suspend)
+        } else {
+            (meanwhile.open_cases > 0).then_some(SubscriptionEvent::FallBehind)
+        };
+        let state = event.and_then(|event| state.after(event).ok()).unwrap_or(state);
+        tx.resume_subscription(id, (was, state), (from_index, AFTER_NOT_YET), reason, operator, now).await?;
+        // A day whose plan is frozen already was planned without it.
+        if let Some(stored) = plan_id.and_then(|id| rules.plan(id)) {
+            let mut grants = Grants::default();
+            grants.add_next(from_at, stored.plan.interval, &stored.plan.price);
+            grants.give(&mut tx, &rules.brake, true).await?;
         }
         tx.commit().await?;
         Ok::<_, StoreError>(Ok(Moved { state, from_index, from_at }))
@@ -114,7 +130,9 @@ struct Stands {
     state: SubscriptionState,
     /// The first period that has not begun.
     from_index: i64,
-    from_at: Option<Instant>,
+    from_at: Instant,
+    /// Its plan version.
+    plan_id: Option<i64>,
 }
 
 async fn stand(
@@ -135,13 +153,25 @@ async fn stand(
     if tx.fence().await?.held_reason.as_deref() == Some("clock") {
         return Ok(Err(PauseError::Clock));
     }
-    let schedule = tx.schedules(vec![id]).await?.remove(&id).and_then(Result::ok).map(|it| it.schedule);
+    // Without its dates nobody knows which period is skipped or billed.
+    let unreadable = |why: String| Ok(Err(PauseError::Unreadable { name: name.to_owned(), why }));
+    let stored = match tx.schedules(vec![id]).await?.remove(&id) {
+        Some(Ok(stored)) => stored,
+        Some(Err(error)) => return unreadable(error.to_string()),
+        None => return unreadable("it has none".to_owned()),
+    };
     let next = tx.next_index(id).await?;
     // A period that has begun is owed, or skipped, by what held when it began, whether a daemon was there to open it or not.
-    let begun = schedule.as_ref().and_then(|it| it.begun_by(next, now, PERIODS_AT_ONCE).ok()).unwrap_or_default();
-    let from_index = begun.last().map_or(next, |last| last.index + 1);
-    let from_at = schedule.as_ref().and_then(|it| it.start_of(from_index).ok());
-    Ok(Ok(Stands { id, was, state, from_index, from_at }))
+    let dates = || {
+        let begun = stored.schedule.begun_by(next, now, PERIODS_AT_ONCE)?;
+        let from_index = begun.last().map_or(next, |last| last.index + 1);
+        Ok::<_, CalendarError>((from_index, stored.schedule.start_of(from_index)?))
+    };
+    let (from_index, from_at) = match dates() {
+        Ok(dates) => dates,
+        Err(error) => return unreadable(error.to_string()),
+    };
+    Ok(Ok(Stands { id, was, state, from_index, from_at, plan_id: stored.plan_of(from_index) }))
 }
 
 /// What works where this does not.
@@ -158,7 +188,7 @@ fn instead(state: SubscriptionState, event: SubscriptionEvent) -> &'static str {
             "its periods are skipped already, because it is unpaid; `dues charge list` shows why"
         }
         (SubscriptionState::Incomplete | SubscriptionState::IncompleteExpired, _) => {
-            "its first payment was not made; `dues subscribe --resume` takes it up again, `dues subscription cancel` ends it"
+            "its first payment was not made; `dues subscription show` tells how it stands, `dues subscription cancel` ends it"
         }
         (SubscriptionState::Trialing, _) => "its trial is not over; `dues subscription cancel` ends it",
         _ => "it has ended, and no later period is charged; `dues subscription show` tells what became of it",

@@ -10,6 +10,7 @@ use crate::clock::Instant;
 use crate::config::{self, Settings};
 use crate::domain::catch_up::CatchUp;
 use crate::domain::dunning::{DeclineTable, DunningPolicy};
+use crate::domain::plan::Plan;
 use crate::domain::reference::LedgerId;
 use crate::store::plans::{Guard, StoredPlan, StoredPolicy};
 use crate::store::{Store, StoreError};
@@ -56,6 +57,20 @@ impl Rules {
         let guard = Guard::Percent(settings.price_change_percent);
         let withheld = store.sync_plans(&settings.plans, &settings.dunning, guard, now).await?;
         Ok(Rules { withheld, ..Rules::read(settings, store).await? })
+    }
+
+    /// The plans whose change in the config waits for an operator; nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn withheld_of(settings: &Settings, store: &Store) -> Result<BTreeSet<String>, StoreError> {
+        // Rows come by name and version, so the latest version of a name is the one that stays.
+        let latest: BTreeMap<String, StoredPlan> =
+            store.plans().await?.into_iter().map(|it| (it.name.clone(), it)).collect();
+        let far = |(name, new): &(&String, &Plan)| {
+            latest.get(*name).is_some_and(|it| it.plan.changes_beyond(new, settings.price_change_percent))
+        };
+        Ok(settings.plans.iter().filter(far).map(|(name, _)| name.clone()).collect())
     }
 
     /// Reads every plan and policy version of the books, and leaves them as they are: for an operator's act.

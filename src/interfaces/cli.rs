@@ -32,13 +32,14 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Settings, Sources};
-use crate::engine::open;
+use crate::engine::{Rules, open};
 use crate::store::Store;
 
 /// Exit codes, as `--help` tells them.
@@ -208,6 +209,15 @@ impl Ground {
         let store = open::existing_books(&loaded.settings, &Clock::system()).await?;
         store.check_schema().await?;
         Ok((loaded, store))
+    }
+
+    /// The books and what the engine goes by, for an act that a daemon will carry out: the config must be that of these books.
+    pub async fn books_to_act(&self) -> anyhow::Result<(Rules, Store)> {
+        let (loaded, store) = self.books().await?;
+        let pinned =
+            store.installation().await?.context("no daemon has begun these books yet; run `dues run` first")?;
+        pinned.admit(&open::pins_of(&loaded.settings))?;
+        Ok((Rules::read(&loaded.settings, &store).await?, store))
     }
 }
 

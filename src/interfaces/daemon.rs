@@ -10,6 +10,7 @@ mod reload;
 mod snapshot;
 mod verbs;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +99,7 @@ pub async fn run(
     }
     systemd::ready();
     if !engine.rules.withheld.is_empty() {
-        tracing::error!("the plans of the books are in use: {}", withheld(&engine.rules));
+        tracing::error!("the plans of the books are in use: {}", withheld(&engine.rules.withheld));
     }
     tracing::info!(
         node = %engine.node,
@@ -300,15 +301,20 @@ async fn new_rules(
 ) -> Result<(Rules, Vec<&'static str>), String> {
     let loaded = config::load(sources).map_err(|faults| faults.to_string())?.settings;
     let left_out = reload::left_out(running, &loaded).map_err(|refused| refused.to_string())?;
+    // Asked first, so that a config that is refused has written nothing.
+    let held = Rules::withheld_of(&loaded, &engine.store).await.map_err(|error| chain(&error))?;
+    if !held.is_empty() {
+        return Err(withheld(&held));
+    }
     let rules = Rules::load(&loaded, &engine.store).await.map_err(|error| chain(&error))?;
-    if rules.withheld.is_empty() { Ok((rules, left_out)) } else { Err(withheld(&rules)) }
+    Ok((rules, left_out))
 }
 
 /// What a plan whose price is not agreed on waits for.
-fn withheld(rules: &Rules) -> String {
-    let names = rules.withheld.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+fn withheld(names: &BTreeSet<String>) -> String {
+    let names = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     format!(
-        "the price of {names} changes by more than limits.price_change_percent: `dues plans` shows it, and `dues plans --accept` takes it up"
+        "the price of {names} changes by more than limits.price_change_percent: `dues plans` shows it, and `dues plans --accept PLAN` takes it up"
     )
 }
 

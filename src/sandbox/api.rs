@@ -166,7 +166,13 @@ fn perform(
             Ok(Answer::json(202, &RefundAccepted::of(payment, refund, settings)))
         }
         Call::Read { id } => Ok(Answer::json(200, &Shown::of(readable(id)?, shown_status, settings, now))),
-        Call::Actions { id } => Ok(Answer::json(200, &Action::all_of(readable(id)?, now))),
+        Call::Actions { id } => {
+            let payment = readable(id)?;
+            // What is shown as ended and has not tells no code.
+            let untold = shown_status.is_some() && payment.ended(now).is_none();
+            let actions = if untold { Vec::new() } else { Action::all_of(payment, now) };
+            Ok(Answer::json(200, &actions))
+        }
         Call::Find { reference, limit, skip } => {
             let total_count = state.ledger.with_reference(&reference, now).count();
             let page = state.ledger.with_reference(&reference, now).skip(skip).take(limit);

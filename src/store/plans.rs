@@ -53,8 +53,12 @@ row! {
 pub enum Guard<'a> {
     /// By so many hundredths of its price; what goes further waits for an operator.
     Percent(i64),
-    /// As far as it goes: an operator has looked at it.
+    /// The same, but for those that an operator has looked at.
     Accepted {
+        /// How far the others may go.
+        percent: i64,
+        /// Their names.
+        names: &'a [String],
         /// Who.
         operator: &'a str,
         /// Why.
@@ -244,18 +248,19 @@ impl Store {
                 Some((_, stored)) if stored == plan => continue,
                 Some((version, stored)) => {
                     match guard {
-                        Guard::Percent(percent) if stored.changes_beyond(plan, percent) => {
-                            withheld.insert(name.clone());
-                            continue;
-                        }
-                        Guard::Accepted { reason, .. } => journal.push(Entry {
+                        Guard::Accepted { reason, names, .. } if names.contains(name) => journal.push(Entry {
                             act: "plan accepted",
                             was: Some("withheld"),
                             now: Some("accepted"),
                             detail: Some(format!("{name}: {} a {}: {reason}", plan.price, plan.interval.unit.as_str())),
                             ..Entry::default()
                         }),
-                        Guard::Percent(_) => {}
+                        Guard::Percent(percent) | Guard::Accepted { percent, .. } => {
+                            if stored.changes_beyond(plan, percent) {
+                                withheld.insert(name.clone());
+                                continue;
+                            }
+                        }
                     }
                     version + 1
                 }

@@ -38,6 +38,10 @@ row! {
 }
 
 row! {
+    CountRow { count: i64 }
+}
+
+row! {
     /// A review case that a person resolves.
     pub ToResolveRow {
         /// Inside.
@@ -58,10 +62,6 @@ row! {
         resolution: Option<String>,
         /// By whom.
         resolved_by: Option<String>,
-        /// Whether its charge waits for it.
-        in_review: i64,
-        /// Open cases of its charge, this one among them.
-        open_cases: i64,
     }
 }
 
@@ -146,15 +146,23 @@ impl Tx {
             .all(
                 Statement::new(
                     "SELECT r.id, r.public_id, r.reason, r.subject, r.subscription_id, r.charge_id, \
-                     (SELECT c.public_id FROM charges c WHERE c.id = r.charge_id) AS charge, r.resolution, r.resolved_by, \
-                     CAST((SELECT COUNT(*) FROM charges c WHERE c.id = r.charge_id AND c.state = 'in_review') AS BIGINT) AS in_review, \
-                     CAST((SELECT COUNT(*) FROM review_cases o WHERE o.charge_id = r.charge_id AND o.resolved_at IS NULL) AS BIGINT) \
-                     AS open_cases FROM review_cases r WHERE r.public_id = $1 {hold r}",
+                     (SELECT c.public_id FROM charges c WHERE c.id = r.charge_id) AS charge, r.resolution, r.resolved_by FROM review_cases r WHERE r.public_id = $1 {hold r}",
                 )
                 .bind(public_id),
             )
             .await?;
         Ok(rows.into_iter().next())
+    }
+
+    /// How many cases of the charge with this shown id are open.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn open_reviews_of_charge(&mut self, charge: &str) -> Result<i64, StoreError> {
+        let text = "SELECT COUNT(*) AS count FROM review_cases r JOIN charges c ON c.id = r.charge_id \
+                    WHERE c.public_id = $1 AND r.resolved_at IS NULL";
+        let row: CountRow = self.one(Statement::new(text).bind(charge)).await?;
+        Ok(row.count)
     }
 
     /// Closes one case.

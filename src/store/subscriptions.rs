@@ -76,10 +76,6 @@ row! {
         predecessor_open: i64,
         /// Where it is to be canceled: whether a charge is still to be sent or on the wire.
         still_collecting: i64,
-        /// The first period of a pause that has periods without a row.
-        paused_from: Option<i64>,
-        /// The first period after that pause; none while it lasts.
-        paused_to: Option<i64>,
     }
 }
 
@@ -295,11 +291,8 @@ pub const TO_BILL: &str = "SELECT s.id, s.reference, s.state, s.handed_over_at, 
          WHERE c.subscription_id = s.id AND c.period_index = s.next_index - 1 \
          AND a.state IN ('sending', 'unknown', 'pending')) THEN 1 ELSE 0 END AS BIGINT) AS predecessor_open, \
      CAST(CASE WHEN s.cancel_at_index IS NOT NULL AND EXISTS (SELECT 1 FROM charges d WHERE d.subscription_id = s.id \
-         AND d.state IN ('due', 'collecting')) THEN 1 ELSE 0 END AS BIGINT) AS still_collecting, \
-     u.from_index AS paused_from, u.to_index AS paused_to \
+         AND d.state IN ('due', 'collecting')) THEN 1 ELSE 0 END AS BIGINT) AS still_collecting \
      FROM subscriptions s JOIN customers k ON k.id = s.customer_id LEFT JOIN sources o ON o.id = s.source_id \
-     LEFT JOIN pauses u ON u.subscription_id = s.id AND u.paused_at = (SELECT MIN(w.paused_at) FROM pauses w \
-         WHERE w.subscription_id = s.id AND (w.to_index IS NULL OR w.to_index > s.next_index)) \
      WHERE s.bill_at <= $1 AND s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused') \
      ORDER BY s.bill_at, s.id LIMIT $2 {lock s}";
 

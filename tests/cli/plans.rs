@@ -41,8 +41,9 @@ async fn a_price_that_changes_far_is_shown_withheld_and_taken_up_by_hand() {
         let told = format!("{}{}", refused.out, refused.err);
         assert!(told.contains("dues plans --accept"), "{on:?}: nobody is entered on a price in doubt\n{told}");
 
-        assert_eq!(plans(&["--accept"]).code, 2, "{on:?}: not without a reason");
-        let said = plans(&["--accept", "--reason", "new price list"]);
+        assert_eq!(plans(&["--accept", "monthly"]).code, 2, "{on:?}: not without a reason");
+        assert_eq!(plans(&["--accept", "yearly", "--reason", "x"]).code, 4, "{on:?}");
+        let said = plans(&["--accept", "monthly", "--reason", "new price list"]);
         assert_eq!(said.code, 0, "{on:?} {said:?}");
         let document = shop.json(&["plans"]);
         let monthly = document.as_array().unwrap().iter().find(|it| it["plan"] == "monthly").unwrap();

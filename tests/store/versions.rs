@@ -74,8 +74,12 @@ async fn a_price_that_changes_too_far_waits_for_an_operator() {
             plans.into_iter().rfind(|it| it.name == "monthly").unwrap().plan.price.amount_minor
         };
         assert_eq!(latest().await, 12_800, "{on:?}");
-        let accepted = Guard::Accepted { operator: "operator", reason: "meant" };
-        let withheld = ledger.store.sync_plans(&plans, &settings.dunning, accepted, ledger.now).await.unwrap();
+        let accepted = |names| Guard::Accepted { percent: 50, names, operator: "operator", reason: "meant" };
+        let other = ["weekly".to_owned()];
+        let withheld = ledger.store.sync_plans(&plans, &settings.dunning, accepted(&other), ledger.now).await.unwrap();
+        assert_eq!(withheld.len(), 1, "{on:?}: another plan was accepted");
+        let names = ["monthly".to_owned()];
+        let withheld = ledger.store.sync_plans(&plans, &settings.dunning, accepted(&names), ledger.now).await.unwrap();
         assert!(withheld.is_empty(), "{on:?}");
         assert_eq!(latest().await, 1_280_000, "{on:?}");
         let journal =

@@ -39,11 +39,11 @@ async fn a_paused_subscription_skips_its_periods_and_goes_on_with_the_next() {
         world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
         world.run_until("2026-01-21T00:00:00Z").await;
         let paused = pause(&world).await.unwrap();
-        assert_eq!((paused.from_index, paused.from_at), (1, Some(at("2026-02-20T02:00:00Z"))), "{on:?}");
+        assert_eq!((paused.from_index, paused.from_at), (1, at("2026-02-20T02:00:00Z")), "{on:?}");
         assert_eq!(world.subscriptions().await, ["ORD-1 paused"], "{on:?}");
         world.run_until("2026-03-25T00:00:00Z").await;
         let resumed = resume(&world).await.unwrap();
-        assert_eq!((resumed.from_index, resumed.from_at), (3, Some(at("2026-04-20T02:00:00Z"))), "{on:?}");
+        assert_eq!((resumed.from_index, resumed.from_at), (3, at("2026-04-20T02:00:00Z")), "{on:?}");
         world.run_until("2026-04-21T00:00:00Z").await;
         let wanted = ["ORD-1/0 paid", "ORD-1/1 skipped", "ORD-1/2 skipped", "ORD-1/3 paid"];
         assert_eq!(world.charges().await, wanted, "{on:?}");
@@ -337,5 +337,98 @@ async fn a_case_that_waits_for_a_charge_is_not_dismissed_and_a_hold_names_its_ow
         assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
         assert_eq!(resolutions(&world).await, ["rejected retry: asked"], "{on:?}");
         world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_comes_after_a_pause_leaves_no_period_between_them_out() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("catch_up.max_periods", "9")]).await;
+        world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+        world.run_until("2026-01-17T12:00:00Z").await;
+        // The daemon is down. Periods 3 and 4 begin in a pause, 5 after it; before 6 it is to end.
+        assert_eq!(pause(&world).await.unwrap().from_index, 3, "{on:?}");
+        world.clock.advance_to(at("2026-01-19T12:00:00Z"));
+        assert_eq!(resume(&world).await.unwrap().from_index, 5, "{on:?}");
+        world.clock.advance_to(at("2026-01-20T12:00:00Z"));
+        world.engine.cancel("ORD-1", true, "left", "operator").await.unwrap();
+        world.clock.advance_to(at("2026-01-21T12:00:00Z"));
+        world.run_until("2026-01-25T12:00:00Z").await;
+        let wanted = ["0 paid", "1 paid", "2 paid", "3 skipped", "4 skipped", "5 paid"];
+        assert_eq!(world.charges().await, wanted.map(|it| format!("ORD-1/{it}")), "{on:?}");
+        assert_eq!(world.subscriptions().await, ["ORD-1 canceled"], "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_lost_the_wallet_or_ran_out_of_steps_in_a_pause_is_unpaid_after_it() {
+    for on in BOTH {
+        for (code, source) in [("200R1", "revoked"), ("30041", "active")] {
+            let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+            world.sandbox.set_script(Script::of([Rule::decline("declined", code).for_source(&source_of("ORD-1"))]));
+            world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+            world.run_until("2026-01-20T02:00:10Z").await;
+            pause(&world).await.unwrap();
+            world.run_until("2026-01-21T12:00:00Z").await;
+            assert_eq!(world.charges().await, ["ORD-1/0 uncollectible"], "{on:?} {code}");
+            assert_eq!(world.lines("SELECT state AS line FROM sources").await, [source], "{on:?} {code}");
+            assert_eq!(world.subscriptions().await, ["ORD-1 paused"], "{on:?} {code}");
+            let resumed = resume(&world).await.unwrap();
+            assert_eq!(resumed.state.as_str(), "unpaid", "{on:?} {code}");
+            world.run_until("2026-02-21T12:00:00Z").await;
+            assert_eq!(world.charges().await, ["ORD-1/0 uncollectible", "ORD-1/1 skipped"], "{on:?} {code}");
+            world.assert_books_agree().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_was_named_wrongly_is_named_again() {
+    for on in BOTH {
+        let mut world = unresolved(on, Fault::LostResponse).await;
+        world.sandbox.set_script(Script::default());
+        resolve(&world, Way::Charge(Ask::Charged("pay_mistyped".to_owned()))).await.unwrap();
+        world.run_until("2026-01-28T12:00:00Z").await;
+        assert_eq!(world.reviews().await, ["not_found"], "{on:?}");
+        let payment = world.sandbox.books().payments[0].id.clone();
+        resolve(&world, Way::Charge(Ask::Charged(payment))).await.unwrap();
+        world.run_until("2026-01-28T13:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
+        assert_eq!(world.reviews().await, [""; 0], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_was_named_wrongly_and_never_was_is_charged_once() {
+    for on in BOTH {
+        let mut world = unresolved(on, Fault::LostRequest).await;
+        world.sandbox.set_script(Script::default());
+        resolve(&world, Way::Charge(Ask::Charged("pay_mistyped".to_owned()))).await.unwrap();
+        world.run_until("2026-01-28T12:00:00Z").await;
+        assert_eq!(world.reviews().await, ["not_found"], "{on:?}");
+        resolve(&world, Way::Charge(Ask::NotCharged)).await.unwrap();
+        world.run_until("2026-01-28T13:00:00Z").await;
+        assert_eq!(world.attempts().await, ["ORD-1/0/1 absent", "ORD-1/0/2 captured"], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_by_a_clock_that_is_wrong_but_to_forgive() {
+    for on in BOTH {
+        let world = declined(on, "20051").await;
+        let mut tx = world.store.begin("hold").await.unwrap();
+        let fence = dues::store::fences::NewFence {
+            reason: "clock",
+            detail: "it jumped".to_owned(),
+            lost_sends: 0,
+            holds: true,
+        };
+        tx.raise_fence(&fence, "node", world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(matches!(ask(&world, Ask::Retry).await, Err(AskError::Clock)), "{on:?}");
+        assert!(matches!(pause(&world).await, Err(PauseError::Clock)), "{on:?}");
+        ask(&world, Ask::Void).await.unwrap();
     }
 }

@@ -324,7 +324,8 @@ fn end(
     declined(desk, context, class, now)
 }
 
-fn first_payment_failed(desk: &mut Desk, class: DeclineClass) -> Result<(), IllegalEvent> {
+/// A first payment came to nothing: its customer has to be asked again.
+pub(super) fn first_payment_failed(desk: &mut Desk, class: DeclineClass) -> Result<(), IllegalEvent> {
     desk.move_charge(ChargeEvent::GiveUp, Some(class.as_str()))?;
     if desk.source.as_ref().is_some_and(|source| source.state == SourceState::Provisional) {
         desk.move_source(SourceEvent::Fail)?;
@@ -406,7 +407,7 @@ fn end_of_dunning(desk: &mut Desk, end: DunningEnd) -> Result<(), IllegalEvent> 
     let runs = matches!(state, SubscriptionState::Trialing | SubscriptionState::Active | SubscriptionState::PastDue);
     match end {
         DunningEnd::Suspend if runs => desk.move_subscription(SubscriptionEvent::Suspend),
-        DunningEnd::Cancel if runs || state == SubscriptionState::Unpaid => {
+        DunningEnd::Cancel if runs || matches!(state, SubscriptionState::Unpaid | SubscriptionState::Paused) => {
             desk.move_subscription(SubscriptionEvent::Cancel)
         }
         DunningEnd::Keep if state == SubscriptionState::PastDue && desk.charge.other_open_cases == 0 => {

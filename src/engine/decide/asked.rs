@@ -3,10 +3,13 @@
 use crate::clock::Instant;
 use crate::domain::attempt::{AttemptEvent, AttemptState};
 use crate::domain::charge::{ChargeEvent, ChargeState};
+use crate::domain::dunning::DeclineClass;
+use crate::domain::review::ReviewReason;
 use crate::domain::source::SourceState;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
-use crate::engine::desk::{Desk, DunningCase};
+use crate::engine::decide::answer::first_payment_failed;
+use crate::engine::desk::{Attempt, Desk, DunningCase};
 use crate::engine::rules::{Rules, delta};
 
 /// The reason of a charge that an operator has asked to be tried again: such a retry spends no dunning step.
@@ -218,38 +221,56 @@ fn void(desk: &mut Desk, now: Instant) -> Result<(), Refusal> {
 
 fn not_charged(desk: &mut Desk, rules: &Rules, now: Instant) -> Result<(), Refusal> {
     let charge = desk.charge.public_id.clone();
-    let Some(unknown) = desk.charge.attempts.iter().find(|it| it.state == AttemptState::Unknown) else {
-        return Err(Refusal::NothingUnknown { charge });
-    };
-    let (id, n) = (unknown.id, unknown.n);
-    let over_at = unknown.first_sent_at.unwrap_or(unknown.created_at) + delta(rules.protocol.key_life);
+    let Some(open) = in_question(desk) else { return Err(Refusal::NothingUnknown { charge }) };
+    let (id, n, state, is_first) = (open.id, open.n, open.state, open.is_first);
+    let over_at = open.first_sent_at.unwrap_or(open.created_at) + delta(rules.protocol.key_life);
     // Who looked late has seen that the life of the key is over, whatever a clock that was set says.
-    if unknown.late_looks == 0 && now < over_at {
+    if open.late_looks == 0 && now < over_at {
         let until = over_at.format("%Y-%m-%d %H:%M:%SZ").to_string();
         return Err(Refusal::KeyAlive { charge, n, until });
+    }
+    if state == AttemptState::Pending {
+        desk.move_attempt(id, AttemptEvent::Lose, Some("the payment that was named is not its own".to_owned()), now)?;
     }
     desk.move_attempt(id, AttemptEvent::FindAbsent, Some("an operator found no payment of it".to_owned()), now)?;
     if desk.subscription.state.has_ended() {
         desk.move_charge(ChargeEvent::Void, Some("canceled"))?;
         return Ok(());
     }
+    if is_first {
+        return Ok(first_payment_failed(desk, DeclineClass::Technical)?);
+    }
     reopen(desk, rules, now, ASKED)
 }
 
 fn charged(desk: &mut Desk, now: Instant, payment_id: &str) -> Result<(), Refusal> {
     let charge = desk.charge.public_id.clone();
-    let Some(unknown) = desk.charge.attempts.iter().find(|it| it.state == AttemptState::Unknown) else {
-        return Err(Refusal::NothingUnknown { charge });
-    };
+    let Some(open) = in_question(desk) else { return Err(Refusal::NothingUnknown { charge }) };
     // Only the gateway's word makes it paid: it is asked for that payment at once, and reference, amount and currency must be ours.
-    let id = unknown.id;
+    let id = open.id;
     desk.move_attempt(id, AttemptEvent::Pend, Some(payment_id.to_owned()), now)?;
     if let Some(attempt) = desk.attempt_mut(id) {
         attempt.payment_id = Some(payment_id.to_owned());
         attempt.unknown_since = None;
+        attempt.missing_since = None;
         attempt.next_at = Some(now);
     }
     Ok(())
+}
+
+/// The attempt that a person is asked about: nothing is known of it, or the payment that it has is not found, or not ours.
+fn in_question(desk: &Desk) -> Option<&Attempt> {
+    let asked = desk.charge.state == ChargeState::InReview
+        && desk.charge.reason.as_deref().is_some_and(|reason| {
+            [ReviewReason::NotFound, ReviewReason::Mismatch, ReviewReason::Unresolved]
+                .iter()
+                .any(|it| it.as_str() == reason)
+        });
+    desk.charge.attempts.iter().find(|it| match it.state {
+        AttemptState::Unknown => true,
+        AttemptState::Pending => asked,
+        _ => false,
+    })
 }
 
 /// Nothing is decided beside an attempt that may be at the gateway.

@@ -15,7 +15,7 @@ use crate::engine::rules::{Rules, delta};
 use crate::engine::steady::STEP_AT_MOST;
 
 /// How long an attempt waits that may not be sent yet: its source is not confirmed, or its subscription paused.
-const AFTER_NOT_YET: TimeDelta = TimeDelta::hours(1);
+pub(in crate::engine) const AFTER_NOT_YET: TimeDelta = TimeDelta::hours(1);
 /// How long an attempt waits while nothing may be sent: an operator is waited for, or collecting is stopped.
 const WHILE_STOPPED: TimeDelta = TimeDelta::minutes(10);
 /// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment": 30 seconds). A step of
@@ -36,7 +36,12 @@ pub(super) fn due(desk: &mut Desk, context: &mut Context<'_>, id: i64, looked: b
     }
     if desk.subscription.state.has_ended() {
         desk.move_attempt(id, AttemptEvent::Withdraw, Some("the subscription has ended".to_owned()), now)?;
-        return desk.move_charge(ChargeEvent::Void, Some("canceled"));
+        // Who canceled may have voided it already.
+        return if desk.charge.state.is_open() {
+            desk.move_charge(ChargeEvent::Void, Some("canceled"))
+        } else {
+            Ok(())
+        };
     }
     if !is_first {
         match desk.source.as_ref().map(|source| source.state) {

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::operator::{self, Act};
 use super::output::{self, Amount, Table};
 use super::spreadsheet::Spreadsheet;
-use super::{Ground, exit};
+use super::{Ground, NotFound, exit};
 use crate::config::Settings;
 use crate::domain::plan::Plan;
+use crate::engine::open;
 use crate::store::Store;
 use crate::store::plans::{Guard, StoredPlan};
 
@@ -21,12 +23,12 @@ use crate::store::plans::{Guard, StoredPlan};
     limits.price_change_percent in a year, or whose currency changes, is withheld: a reload with it changes nothing, and nobody is \
     entered on it, until it is accepted here.\n\n\
     Exit codes: 0 as the books say or to be taken up, 3 a plan is withheld.\n\n\
-    Examples:\n  dues plans\n  dues plans --json\n  dues plans --accept --reason \"new price list\""
+    Examples:\n  dues plans\n  dues plans --json\n  dues plans --accept monthly --reason \"new price list\""
 )]
 pub struct Args {
-    /// Takes up what is withheld; a running daemon follows with its next reload
-    #[arg(long, requires = "reason")]
-    accept: bool,
+    /// Takes up the price of this withheld plan; a running daemon follows with its next reload
+    #[arg(long, value_name = "PLAN", requires = "reason")]
+    accept: Vec<String>,
     /// Why it is accepted, for the journal
     #[arg(long, value_name = "TEXT", requires = "accept", value_parser = operator::line)]
     reason: Option<String>,
@@ -73,10 +75,18 @@ impl Args {
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let (loaded, store) = ground.books().await?;
         let settings = &loaded.settings;
-        if let Some(reason) = self.reason.filter(|_| self.accept) {
+        if let Some(unknown) = self.accept.iter().find(|name| !settings.plans.contains_key(*name)) {
+            let known = settings.plans.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(NotFound(format!("there is no plan {unknown:?} in the config, which has: {known}")).into());
+        }
+        if let Some(reason) = self.reason.filter(|_| !self.accept.is_empty()) {
+            let pinned =
+                store.installation().await?.context("no daemon has begun these books yet; run `dues run` first")?;
+            pinned.admit(&open::pins_of(settings))?;
             let act = Act::new(reason, self.operator);
             let operator = act.operator()?;
-            let guard = Guard::Accepted { operator: &operator, reason: &act.reason };
+            let (percent, names) = (settings.price_change_percent, self.accept.as_slice());
+            let guard = Guard::Accepted { percent, names, operator: &operator, reason: &act.reason };
             store.know_currencies(&settings.currencies).await?;
             store.sync_plans(&settings.plans, &settings.dunning, guard, store.clock().now()).await?;
         }
@@ -89,7 +99,9 @@ impl Args {
         } else {
             table(&lines)?.print()?;
             if withheld {
-                output::line("a withheld price is taken up by `dues plans --accept`, and by the reload after it")?;
+                output::line(
+                    "a withheld price is taken up by `dues plans --accept PLAN --reason ..`, and the reload after it",
+                )?;
             }
         }
         Ok(ExitCode::from(if withheld { exit::PARTLY } else { exit::OK }))

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::{Ground, NotFound, minute, output};
 use crate::domain::charge::ChargeState;
 use crate::engine::asked::{self, Acted, Ask, AskError, By};
-use crate::engine::rules::Rules;
 use crate::interfaces::cli::operator::Act;
 
 /// Arguments of both.
@@ -21,8 +20,7 @@ impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground, ask: Ask) -> anyhow::Result<()> {
         let operator = self.act.operator()?;
-        let (loaded, store) = ground.books().await?;
-        let rules = Rules::read(&loaded.settings, &store).await?;
+        let (rules, store) = ground.books_to_act().await?;
         let by = By { operator: &operator, reason: &self.act.reason };
         let acted = match asked::ask(&store, &rules, &self.name, &ask, by).await {
             Ok(acted) => acted,

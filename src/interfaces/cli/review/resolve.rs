@@ -7,7 +7,6 @@ use super::super::operator::Act;
 use super::super::{Ground, NotFound, WrongUsage, output};
 use crate::domain::review::Resolution;
 use crate::engine::asked::{self, Ask, AskError, By, Way};
-use crate::engine::rules::Rules;
 
 /// Arguments of `dues review resolve`.
 #[derive(Debug, clap::Args)]
@@ -28,8 +27,7 @@ impl Args {
     pub async fn run(self, ground: &Ground) -> anyhow::Result<()> {
         let operator = self.act.operator()?;
         let way = way(self.resolution, self.payment)?;
-        let (loaded, store) = ground.books().await?;
-        let rules = Rules::read(&loaded.settings, &store).await?;
+        let (rules, store) = ground.books_to_act().await?;
         let by = By { operator: &operator, reason: &self.act.reason };
         let resolved = match asked::resolve(&store, &rules, &self.id, &way, by).await {
             Ok(resolved) => resolved,

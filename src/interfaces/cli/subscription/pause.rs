@@ -5,7 +5,6 @@ use serde_json::json;
 use super::{Ground, minute, not_found, output};
 use crate::domain::subscription::SubscriptionState;
 use crate::engine::pause::{self, Moved, PauseError};
-use crate::engine::rules::Rules;
 use crate::interfaces::cli::operator::Act;
 
 /// Arguments of both.
@@ -28,8 +27,7 @@ impl Args {
     /// Resumes it.
     pub async fn resume(self, ground: &Ground) -> anyhow::Result<()> {
         let operator = self.act.operator()?;
-        let (loaded, store) = ground.books().await?;
-        let rules = Rules::read(&loaded.settings, &store).await?;
+        let (rules, store) = ground.books_to_act().await?;
         tell(ground, &self.name, pause::resume(&store, &rules, &self.name, &self.act.reason, &operator).await)
     }
 }
@@ -46,10 +44,7 @@ fn tell(ground: &Ground, name: &str, done: Result<Moved, PauseError>) -> anyhow:
             &json!({"subscription": name, "state": state.as_str(), "from_period": from_index, "from_at": from_at}),
         );
     }
-    let period = match from_at {
-        Some(_) => format!("period {from_index}, which begins {} UTC,", minute(from_at)),
-        None => format!("period {from_index}"),
-    };
+    let period = format!("period {from_index}, which begins {} UTC,", minute(Some(from_at)));
     output::line(&match state {
         SubscriptionState::Paused => format!(
             "{name} is paused: {period} and those after it are skipped until it is resumed\n\
