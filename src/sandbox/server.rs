@@ -75,17 +75,18 @@ impl Sandbox {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
         let file = Arc::new(file);
+        // Read before the first request can change anything.
+        let saved = self.changes();
         tokio::select! {
             biased;
             served = self.serve(listener, stop) => served.map_err(ServeError::Listener)?,
-            failed = self.keep(&file) => return Err(ServeError::State(failed)),
+            failed = self.keep(&file, saved) => return Err(ServeError::State(failed)),
         }
         self.save_beside(&file).await.map_err(ServeError::State)
     }
 
-    /// Saves whenever something has changed, until that fails.
-    async fn keep(&self, file: &Arc<StateFile>) -> StateFileError {
-        let mut saved = self.changes();
+    /// Saves whenever something has changed since `saved`, until that fails.
+    async fn keep(&self, file: &Arc<StateFile>, mut saved: u64) -> StateFileError {
         loop {
             let (changes, began) = (self.changes(), self.0.clock.since_boot());
             if saved != changes {
