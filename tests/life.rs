@@ -121,6 +121,8 @@ async fn a_first_payment_pays_a_period_that_runs_or_begins_within_one_interval()
         let mut world = World::new(on, "2026-02-10T04:00:00Z", &[]).await;
         let anchored = |reference: &str, anchor_on: &str| Beginning {
             anchor_on: Some(anchor_on.parse().unwrap()),
+            // One customer begins all of them.
+            another: true,
             ..beginning(reference)
         };
         for (anchor_on, told) in [
