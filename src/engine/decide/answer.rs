@@ -417,7 +417,7 @@ fn end_of_dunning(desk: &mut Desk, end: DunningEnd) -> Result<(), IllegalEvent> 
     }
 }
 
-fn open_case(desk: &mut Desk, policy_id: i64, now: Instant) -> &mut DunningCase {
+pub(super) fn open_case(desk: &mut Desk, policy_id: i64, now: Instant) -> &mut DunningCase {
     let case = desk.charge.case.get_or_insert(DunningCase {
         policy_id,
         state: "open",

@@ -8,8 +8,8 @@ use crate::domain::review::ReviewReason;
 use crate::domain::source::SourceState;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
-use crate::engine::decide::answer::first_payment_failed;
-use crate::engine::desk::{Attempt, Desk, DunningCase};
+use crate::engine::decide::answer::{first_payment_failed, open_case};
+use crate::engine::desk::{Attempt, Desk};
 use crate::engine::rules::{Rules, delta};
 
 /// The reason of a charge that an operator has asked to be tried again: such a retry spends no dunning step.
@@ -174,17 +174,7 @@ fn reopen(desk: &mut Desk, rules: &Rules, now: Instant, reason: &str) -> Result<
         return Err(Refusal::NoPolicy(desk.charge.dunning.clone()));
     };
     desk.move_charge(ChargeEvent::Retry, Some(reason))?;
-    let case = desk.charge.case.get_or_insert(DunningCase {
-        policy_id,
-        state: "open",
-        steps: 0,
-        next_step_at: None,
-        opened_at: now,
-        closed_at: None,
-    });
-    case.state = "open";
-    case.closed_at = None;
-    case.next_step_at = Some(now);
+    open_case(desk, policy_id, now).next_step_at = Some(now);
     match desk.subscription.state {
         SubscriptionState::Active | SubscriptionState::Trialing => {
             desk.move_subscription(SubscriptionEvent::FallBehind)?;

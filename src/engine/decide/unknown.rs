@@ -11,7 +11,7 @@ use crate::domain::charge::{ChargeEvent, ChargeState};
 use crate::domain::review::ReviewReason;
 use crate::domain::source::SourceState;
 use crate::domain::word::IllegalEvent;
-use crate::engine::desk::{Context, Desk, DunningCase};
+use crate::engine::desk::{Context, Desk};
 use crate::engine::rules::delta;
 use crate::gateway::outcome::{Payment, PaymentStatus, differences};
 
@@ -258,17 +258,7 @@ fn next_attempt(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Result<(
     desk.move_attempt(id, AttemptEvent::FindAbsent, Some("never arrived; its key is over".to_owned()), now)?;
     // The reason tells `dun` that this retry spends no step: the trouble was not the customer's.
     desk.move_charge(ChargeEvent::Retry, Some(ABSENT))?;
-    let case = desk.charge.case.get_or_insert(DunningCase {
-        policy_id,
-        state: "open",
-        steps: 0,
-        next_step_at: None,
-        opened_at: now,
-        closed_at: None,
-    });
-    case.state = "open";
-    case.closed_at = None;
-    case.next_step_at = Some(now);
+    answer::open_case(desk, policy_id, now).next_step_at = Some(now);
     Ok(())
 }
 
