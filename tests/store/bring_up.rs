@@ -1,5 +1,6 @@
 //! Bringing books up: pins, migrations, schema versions, and the one daemon of a SQLite file.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use dues::clock::Clock;
@@ -27,7 +28,13 @@ async fn who_only_reads_opens_what_is_there_and_makes_nothing() {
         if on == On::Sqlite {
             assert!(matches!(existing().await, Err(StoreError::NoDatabase { .. })));
             assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-            Store::open(&url, 2, Duration::from_secs(5), clock.clone()).await.unwrap().close().await;
+            let store = Store::open(&url, 2, Duration::from_secs(5), clock.clone()).await.unwrap();
+            for file in std::fs::read_dir(directory.path()).unwrap() {
+                let file = file.unwrap();
+                let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+                assert_eq!(mode & !0o640, 0, "{}: others read customers' names", file.path().display());
+            }
+            store.close().await;
         }
         let store = existing().await.unwrap();
         assert_eq!(store.schema_version().await.unwrap(), 0, "{on:?}");

@@ -2,6 +2,7 @@
 //! [`super::unopened`].
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_secs(11);
 /// PostgreSQL ends a transaction whose daemon has said nothing for so many milliseconds. No transaction waits for the gateway, so such a
 /// daemon is frozen or cut off, and what it has locked holds up every other. Shorter than their patience.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
+/// A new SQLite file is its owner's to write and its group's to read, whoever makes it: customers' names stand in it.
+const SQLITE_MODE: u32 = 0o640;
 /// SQLite's write-ahead log, which is there while somebody has the database open.
 const LOG: &str = "-wal";
 /// What the write-ahead log is cut back to after a checkpoint.
@@ -92,6 +95,8 @@ impl Store {
         let db = match url {
             DatabaseUrl::Sqlite(path) => {
                 let options = sqlite_options(path, busy_timeout);
+                // SQLite would leave it to the umask; an error is told by SQLite in a moment. The files beside it are as it is.
+                let _there_or_told = File::options().write(true).create_new(true).mode(SQLITE_MODE).open(path);
                 let write = one_writer(busy_timeout)
                     .connect_with(options.clone())
                     .await
