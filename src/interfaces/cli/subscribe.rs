@@ -18,6 +18,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Sources, secret};
 use crate::domain::calendar::Zone;
+use crate::domain::own_reference;
 use crate::engine::begin::{BeginError, Beginning, Begun};
 use crate::engine::{Engine, open};
 use crate::gateway::http::Http;
@@ -152,11 +153,10 @@ impl Args {
     }
 
     async fn begin(&self, engine: &Engine) -> anyhow::Result<Begun> {
-        let plain = |text: &str| (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        anyhow::ensure!(
-            plain(&self.reference),
-            "--reference has 1 to 100 characters, none of them a control character"
-        );
+        own_reference::check(&self.reference).map_err(|fault| anyhow::anyhow!("--reference {fault}"))?;
+        if let Some(customer) = &self.customer_reference {
+            own_reference::check(customer).map_err(|fault| anyhow::anyhow!("--customer-reference {fault}"))?;
+        }
         anyhow::ensure!(
             self.country.len() == 2 && self.country.bytes().all(|letter| letter.is_ascii_uppercase()),
             "--country is two capital letters, such as HK"
