@@ -142,13 +142,14 @@ async fn the_program_asks_the_gateway_and_takes_a_source_that_it_tells() {
     let served = sandbox.clone();
     tokio::spawn(async move { served.serve(listener, std::future::pending()).await });
     let shop = Shop::new(On::Sqlite, &url).await;
-    let [captured, declined, down] = ["rich-1", "poor-1", "down-1"].map(|it| pay(&sandbox, it, "src_told", None));
+    let [captured, declined] = ["rich-1", "poor-1"].map(|it| pay(&sandbox, it, "src_told", None));
+    let down = pay(&sandbox, "down-1", "src_down", None);
     let file = [
         format!("{COLUMNS}\n"),
         row("A1", "", &captured),
         row("A2", "src_other", &captured),
         row("A3", "src_told", &declined),
-        row("A4", "src_told", &down),
+        row("A4", "src_down", &down),
         row("A5", "src_told", "pay_unknown"),
     ];
     shop.write("subscriptions.csv", file.concat());

@@ -140,9 +140,10 @@ impl Args {
         };
         let import = Import::new(books, terms, evidence(), place, format)?;
         // Nobody has acknowledged anything: before a row goes in it is seen whether the days' plans have room for all.
-        let refused = match self.dry_run || self.accept {
-            true => None,
-            false => reading.beyond_plan(settings, &store, terms, evidence(), &bar).await?,
+        let refused = if self.dry_run || self.accept {
+            None
+        } else {
+            reading.beyond_plan(settings, &store, terms, evidence(), &bar).await?
         };
         let summary = match refused {
             Some(refused) => import.abandon().map(|()| refused),

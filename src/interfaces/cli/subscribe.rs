@@ -99,6 +99,9 @@ enum OsKind {
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
+        if !self.resume {
+            self.check_references()?;
+        }
         let settings = ground.load()?.settings;
         anyhow::ensure!(
             !settings.gateway.success_url.is_empty() && !settings.gateway.failure_url.is_empty(),
@@ -152,11 +155,15 @@ impl Args {
         }
     }
 
-    async fn begin(&self, engine: &Engine) -> anyhow::Result<Begun> {
+    fn check_references(&self) -> anyhow::Result<()> {
         own_reference::check(&self.reference).map_err(|fault| anyhow::anyhow!("--reference {fault}"))?;
         if let Some(customer) = &self.customer_reference {
             own_reference::check(customer).map_err(|fault| anyhow::anyhow!("--customer-reference {fault}"))?;
         }
+        Ok(())
+    }
+
+    async fn begin(&self, engine: &Engine) -> anyhow::Result<Begun> {
         anyhow::ensure!(
             self.country.len() == 2 && self.country.bytes().all(|letter| letter.is_ascii_uppercase()),
             "--country is two capital letters, such as HK"
