@@ -8,6 +8,7 @@ pub mod dunning;
 pub mod id;
 pub mod integrity;
 pub mod money;
+pub mod own_reference;
 pub mod plan;
 pub mod reference;
 pub mod review;

@@ -4,12 +4,18 @@
 
 mod support;
 
+#[path = "import/doors.rs"]
+mod doors;
+#[path = "import/doubles.rs"]
+mod doubles;
 #[path = "import/evidence.rs"]
 mod evidence;
 #[path = "import/files.rs"]
 mod files;
 #[path = "import/names.rs"]
 mod names;
+#[path = "import/plan.rs"]
+mod plan;
 #[path = "import/price.rs"]
 mod price;
 #[path = "import/program.rs"]

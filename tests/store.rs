@@ -15,6 +15,8 @@ mod beginnings;
 mod bring_up;
 #[path = "store/customers.rs"]
 mod customers;
+#[path = "store/doubles.rs"]
+mod doubles;
 #[path = "store/durability.rs"]
 mod durability;
 #[path = "store/endings.rs"]

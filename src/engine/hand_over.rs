@@ -1,13 +1,15 @@
 //! `hand over`: enters subscriptions whose first payment was made elsewhere, in sets. What is there already stays as it is, so the
 //! same file may be handed over again.
 
+mod doubles;
+mod rehearsal;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
 use crate::clock::Instant;
-use crate::config::Settings;
-use crate::domain::calendar::{CalendarError, Schedule, Segment, Zone};
+use crate::domain::calendar::{CalendarError, Period, Schedule, Segment, Zone, local_date};
 use crate::domain::catch_up::{CatchUp, Decision};
 use crate::domain::id::SubscriptionId;
 use crate::domain::money::Money;
@@ -15,12 +17,15 @@ use crate::domain::source::SourceState;
 use crate::domain::subscription::SubscriptionState;
 use crate::engine::grants::Grants;
 use crate::engine::{Engine, EngineError};
+use crate::store::StoreError;
 use crate::store::customers::NewCustomer;
 use crate::store::journal::Entry;
 use crate::store::plans::StoredPlan;
-use crate::store::sources::KnownSource;
 use crate::store::subscriptions::NewSubscription;
-use crate::store::{Store, StoreError};
+use doubles::{Known, Verdicts};
+
+pub use crate::engine::grants::BeyondPlan;
+pub use rehearsal::Rehearsal;
 
 /// Periods that may have begun by now and were not charged by dues. More are a slip of the pen in a date far more often than a wish,
 /// and the catch-up rule must see all of them at once.
@@ -76,6 +81,18 @@ pub enum Refusal {
         /// Where the source stands.
         state: SourceState,
     },
+    /// One payment begins one subscription.
+    #[error("first_payment_id began a subscription of the books already, {by:?}: one payment begins one subscription")]
+    Begun {
+        /// The merchant's own reference of that one.
+        by: String,
+    },
+    /// Two on the same source and plan are one too many, unless it is meant.
+    #[error("source_id is charged for this plan already, by {by:?}: import with --another where one more is meant")]
+    Stands {
+        /// The merchant's own reference of that one.
+        by: String,
+    },
     /// Too far back.
     #[error("more than {MOST_PERIODS_BEGUN} periods have begun since anchor_on {anchor_on}: give next_charge_on")]
     TooFarBack {
@@ -102,15 +119,26 @@ fn chargeable(state: SourceState) -> Result<(), Refusal> {
     }
 }
 
-/// What became of a set. Whatever stands in neither was there already.
+/// What whoever hands over has said yes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// To whatever is added to days that are planned already. Without it nothing is entered of a set for which their plans have no room.
+    pub acknowledged: bool,
+    /// To one more subscription on a source and plan that are charged already.
+    pub another: bool,
+}
+
+/// What became of a set. Whatever stands in neither of the first two was there already, unless it goes beyond the plans.
 #[derive(Debug, Default)]
 pub struct HandedOver {
     /// The references that were entered.
     pub entered: BTreeSet<String>,
     /// Why others were not, by reference.
     pub refused: BTreeMap<String, Refusal>,
-    /// Charges of today and tomorrow for which the days' plans have no room: they were not granted.
-    pub beyond_plan: i64,
+    /// Those that stand beside one on the same source and plan.
+    pub beside: BTreeSet<String>,
+    /// Charges for which the plans of today and tomorrow have no room. Where there are any, nothing of the set was entered.
+    pub beyond_plan: BeyondPlan,
 }
 
 /// What the catch-up rule makes of the periods that have begun already.
@@ -133,6 +161,16 @@ pub struct Acceptable {
     next_index: i64,
     next_charge_at: Instant,
     falls_due: FallsDue,
+    at_once: Option<AtOnce>,
+}
+
+/// The days of the periods that are charged at once.
+#[derive(Debug, Clone, Copy)]
+struct AtOnce {
+    /// The first day of the earliest; none where that is the subscription's first period, which a payment before it has paid as well.
+    from_on: Option<NaiveDate>,
+    /// The first day after the latest.
+    until_on: NaiveDate,
 }
 
 impl Acceptable {
@@ -151,57 +189,33 @@ impl Acceptable {
         &self.hand_over.reference
     }
 
+    /// Whether a period that is charged at once was paid at this instant, by the first payment, and nobody has said which period comes
+    /// next: charged now, it would be paid twice.
+    pub fn is_paid_by(&self, paid_at: Instant) -> bool {
+        let paid_on = local_date(&self.hand_over.zone, paid_at);
+        let covers = |days: AtOnce| days.from_on.is_none_or(|from_on| from_on <= paid_on) && paid_on < days.until_on;
+        self.hand_over.next_charge_on.is_none() && self.at_once.is_some_and(covers)
+    }
+
+    /// Counts what it adds to the days' plans.
+    fn granted(&self, now: Instant, grants: &mut Grants) {
+        let next_at = if self.falls_due.charges > 0 { now } else { self.next_charge_at };
+        grants.add_next(next_at, self.segment.interval, &self.falls_due.price);
+    }
+
+    /// The plan's name.
+    pub fn plan(&self) -> &str {
+        &self.hand_over.plan
+    }
+
+    /// What is charged; empty where only the first payment could tell it.
+    pub fn source_id(&self) -> &str {
+        &self.hand_over.source_id
+    }
+
     /// Charges this source, where only the first payment could tell it.
     pub fn charge_to(&mut self, source_id: String) {
         self.hand_over.source_id = source_id;
-    }
-}
-
-/// The checks of a hand-over for who only wants to know: an engine would pin the books and bring the config's plans into them.
-#[derive(Debug, Clone)]
-pub struct Rehearsal {
-    plans: BTreeMap<String, StoredPlan>,
-    catch_up: CatchUp,
-}
-
-impl Rehearsal {
-    /// The plans of the books, and over them those of the config as they would be brought in.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn new(settings: &Settings, store: &Store) -> Result<Rehearsal, StoreError> {
-        let stored = store.plans().await?.into_iter().map(|it| (it.name.clone(), it));
-        let configured = settings.plans.iter().map(|(name, plan)| {
-            // Nothing is entered under this id.
-            (name.clone(), StoredPlan { id: 0, name: name.clone(), version: 0, plan: plan.clone() })
-        });
-        Ok(Rehearsal { plans: stored.chain(configured).collect(), catch_up: settings.catch_up.clone() })
-    }
-
-    /// Checks one subscription against plans and calendar.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn acceptable(&self, hand_over: HandOver, now: Instant) -> Result<Acceptable, Refusal> {
-        let plan = self.plans.get(&hand_over.plan);
-        accept(hand_over, plan, &self.catch_up, now)
-    }
-
-    /// Why the books would refuse some of a set, by reference: what [`Engine::hand_over`] finds when it enters them.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn refused(&self, set: &[Acceptable], store: &Store) -> Result<BTreeMap<String, Refusal>, StoreError> {
-        if set.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let known = store.known_sources(set.iter().map(|it| it.hand_over.source_id.clone())).await?;
-        Ok(refused(set, &known))
-    }
-
-    /// The names of all plans.
-    pub fn plan_names(&self) -> impl Iterator<Item = &str> {
-        self.plans.keys().map(String::as_str)
     }
 }
 
@@ -218,33 +232,49 @@ impl Engine {
         accept(hand_over, plan, &self.rules.catch_up, self.clock.now())
     }
 
-    /// Enters a set. Nothing is entered of a row whose source cannot be charged; a reference that is there already is left as it
-    /// is, whatever became of its source since.
+    /// Enters a set on all terms, for whoever has looked at it. Nothing is entered of a row whose source cannot be charged, or whose first
+    /// payment began another; a reference that is there already is left as it is, whatever became of its source since.
     ///
     /// # Errors
     /// [`EngineError::Store`]: nothing of the set was entered.
     pub async fn hand_over(&self, set: &[Acceptable]) -> Result<HandedOver, EngineError> {
-        self.enter_set(set, true).await.map_err(EngineError::of("import"))
+        self.hand_over_on(set, Terms { acknowledged: true, another: true }).await
     }
 
-    /// The same by whoever has not acknowledged what it adds to days that are planned already: what a plan has no room for is entered,
-    /// and stops collecting when it would be charged.
+    /// The same on these terms.
     ///
     /// # Errors
     /// [`EngineError::Store`]: nothing of the set was entered.
-    pub async fn hand_over_within_plan(&self, set: &[Acceptable]) -> Result<HandedOver, EngineError> {
-        self.enter_set(set, false).await.map_err(EngineError::of("import"))
+    pub async fn hand_over_on(&self, set: &[Acceptable], terms: Terms) -> Result<HandedOver, EngineError> {
+        self.enter_set(set, terms).await.map_err(EngineError::of("import"))
     }
 
-    async fn enter_set(&self, set: &[Acceptable], acknowledged: bool) -> Result<HandedOver, StoreError> {
+    async fn enter_set(&self, set: &[Acceptable], terms: Terms) -> Result<HandedOver, StoreError> {
         if set.is_empty() {
             return Ok(HandedOver::default());
         }
+        // Whatever stands now is looked for before anything is held up; in the unit of work only what was entered meanwhile.
+        let asked = doubles::asked(set);
+        let sources_of = |it: &Acceptable| it.hand_over.source_id.clone();
+        let mut known = Known {
+            sources: self.store.known_sources(set.iter().map(sources_of)).await?,
+            begun_by: self.store.begun_by(&asked).await?,
+            beside: BTreeMap::new(),
+        };
         let mut tx = self.store.begin("hand over").await?;
+        tx.one_beginning_at_a_time().await?;
         let now = tx.now().await?;
-        let sources = set.iter().map(|it| it.hand_over.source_id.clone());
-        let sources = tx.know_sources(sources, SourceState::Active, now).await?;
-        let mut refused = refused(set, &sources);
+        known.beside = tx.beside(&asked).await?;
+        for (payment, by) in tx.newly_begun_by(&asked).await? {
+            known.begun_by.entry(payment).or_default().extend(by);
+        }
+        // Of what is refused already no source goes in; the others are held from here on, and may have been revoked meanwhile.
+        let Verdicts { mut refused, .. } = doubles::judge(set, &known, terms.another);
+        let wanted = set.iter().filter(|it| !refused.contains_key(it.reference())).map(sources_of);
+        let sources = tx.know_sources(wanted, SourceState::Active, now).await?;
+        known.sources.extend(sources.iter().map(|(id, source)| (id.clone(), *source)));
+        let Verdicts { refused: held, beside } = doubles::judge(set, &known, terms.another);
+        refused.extend(held);
         let good: Vec<&Acceptable> = set.iter().filter(|it| !refused.contains_key(it.reference())).collect();
         let there = tx.taken_references(&refused.keys().map(String::as_str).collect::<Vec<&str>>()).await?;
         refused.retain(|reference, _| !there.contains(reference));
@@ -285,21 +315,16 @@ impl Engine {
         tx.write_journal(&self.node, now, &journal).await?;
         let mut grants = Grants::default();
         for it in good.iter().filter(|it| entered.contains_key(it.reference())) {
-            let next_at = if it.falls_due.charges > 0 { now } else { it.next_charge_at };
-            grants.add_next(next_at, it.segment.interval, &it.falls_due.price);
+            it.granted(now, &mut grants);
         }
-        let beyond_plan = grants.give(&mut tx, &self.rules.brake, acknowledged).await?;
+        let beyond = grants.give(&mut tx, &self.rules.brake, terms.acknowledged).await?;
+        if !beyond.is_empty() {
+            // Dropped, and with it all that was entered.
+            return Ok(HandedOver { beyond_plan: BeyondPlan::of(&beyond, now), ..HandedOver::default() });
+        }
         tx.commit().await?;
-        Ok(HandedOver { entered: entered.into_keys().collect(), refused, beyond_plan })
+        Ok(HandedOver { entered: entered.into_keys().collect(), refused, beside, ..HandedOver::default() })
     }
-}
-
-fn refused(set: &[Acceptable], known: &BTreeMap<String, KnownSource>) -> BTreeMap<String, Refusal> {
-    let refusal = |it: &Acceptable| {
-        let source = known.get(&it.hand_over.source_id)?;
-        Some((it.hand_over.reference.clone(), chargeable(source.state).err()?))
-    };
-    set.iter().filter_map(refusal).collect()
 }
 
 fn accept(
@@ -334,5 +359,14 @@ fn accept(
         held: decisions.iter().filter(|it| matches!(it, Decision::Hold)).count(),
         price: stored.plan.price,
     };
-    Ok(Acceptable { plan_id: stored.id, segment, next_index, next_charge_at, falls_due, hand_over })
+    let at_once = at_once(&begun, &decisions);
+    Ok(Acceptable { plan_id: stored.id, segment, next_index, next_charge_at, falls_due, at_once, hand_over })
+}
+
+/// The days of those periods that are billed.
+fn at_once(begun: &[Period], decisions: &[Decision]) -> Option<AtOnce> {
+    let mut billed = begun.iter().zip(decisions).filter(|(_, it)| matches!(it, Decision::Bill(_))).map(|(it, _)| it);
+    let first = billed.next()?;
+    let last = billed.next_back().unwrap_or(first);
+    Some(AtOnce { from_on: (first.index > 0).then_some(first.start_on), until_on: last.end_on })
 }

@@ -280,16 +280,14 @@ impl Command {
     }
 }
 
-/// The books for a command that enters something: as at the daemon's start, the file is made and the schema brought up where
-/// `database.migrate` says so.
+/// The books for a command that enters something. They are there already: a mistyped path would make books that no daemon reads. Their
+/// schema is brought up where `database.migrate` says so.
 async fn books_to_enter(settings: &Settings, clock: &Clock) -> anyhow::Result<Store> {
-    if !settings.database.migrate {
-        let store = open::existing_books(settings, clock).await?;
-        store.check_schema().await?;
-        return Ok(store);
+    let store = open::existing_books(settings, clock).await?;
+    if settings.database.migrate && store.schema_version().await? > 0 {
+        store.migrate().await?;
     }
-    let store = open::books(settings, clock).await?;
-    store.migrate().await?;
+    store.check_schema().await?;
     Ok(store)
 }
 

@@ -1,33 +1,36 @@
 //! The door of handed-over subscriptions: reads a file row by row, turns rows into hand-overs, and enters them in sets. However long the
-//! file is, one set is in memory; the references of the rows before it are in a temporary file.
+//! file is, one set is in memory; what may stand in it once is kept in a temporary file.
 
+mod check;
 mod columns;
 mod evidence;
 mod format;
+mod input;
 mod lines;
 mod mapping;
+mod once;
 mod price;
 mod rejects;
 mod row;
 mod summary;
 mod template;
+mod there;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
-use chrono::{Days, NaiveDate};
-
 use crate::clock::Clock;
-use crate::engine::hand_over::{Acceptable, HandOver, HandedOver, Refusal, Rehearsal};
+use crate::engine::hand_over::{Acceptable, BeyondPlan, HandOver, HandedOver, Rehearsal, Terms};
 use crate::engine::{Engine, EngineError};
-use crate::store::first_lines::FirstLines;
+use crate::store::first_lines::{FirstLines, Once};
 use crate::store::{Store, StoreError};
 
 pub use columns::COLUMNS;
 pub use evidence::{Desk, Evidence};
 pub use format::{Format, Unreadable};
+pub use input::Input;
 pub use mapping::{Mapping, Renamed};
 pub use rejects::Place;
 pub use summary::{Rejected, Summary};
@@ -45,9 +48,6 @@ const SET: usize = 1_000;
 /// A set whose rows are longer than so many bytes together ends before it is full.
 const SET_BYTES: u64 = 4 * 1024 * 1024;
 
-/// A start of a period is looked for so far from a day that is none: half a year, the furthest that one can be in a yearly plan.
-const FURTHEST_START_DAYS: u64 = 183;
-
 /// Where good rows go.
 #[derive(Debug)]
 pub enum Books {
@@ -55,8 +55,6 @@ pub enum Books {
     Enter {
         /// What enters them.
         engine: Box<Engine>,
-        /// Whether somebody has acknowledged what they add to the plans of today and tomorrow.
-        acknowledged: bool,
     },
     /// They are held against the books, and nothing is written.
     Rehearse {
@@ -81,8 +79,16 @@ pub enum ImportError {
         source: Unreadable,
     },
     /// The rejects file cannot be written.
-    #[error("the rejects file cannot be written; name another place with --rejects")]
-    Rejects(#[source] io::Error),
+    #[error(
+        "the rejects file cannot be written, and the import stopped after {entered} rows were entered; name another place with \
+         --rejects and run it again, what is there is left as it is"
+    )]
+    Rejects {
+        /// How far it came.
+        entered: u64,
+        /// Why.
+        source: io::Error,
+    },
     /// The books failed.
     #[error("the import stopped after {entered} rows were entered; run it again, what is there is left as it is")]
     Books {
@@ -102,6 +108,13 @@ pub enum BooksError {
     /// Writing.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// What was planned or entered meanwhile left no room, and nobody has acknowledged it.
+    #[error(
+        "the next rows go beyond the plans of today (by {} charges) and tomorrow (by {}); look at them, and say --accept to enter \
+         them all the same",
+        _0.today, _0.tomorrow
+    )]
+    BeyondPlan(BeyondPlan),
 }
 
 /// A file whose header was read and found good.
@@ -115,13 +128,14 @@ pub struct Source<R> {
 }
 
 impl Source<BufReader<File>> {
-    /// Opens a file.
+    /// Reads a file from its beginning; `path` is what messages call it.
     ///
     /// # Errors
     /// [`ImportError::Unreadable`].
-    pub fn open(path: &Path, format: Format, mapping: Mapping) -> Result<Self, ImportError> {
-        let file = File::open(path)
-            .map_err(|error| ImportError::Unreadable { path: path.to_owned(), source: Unreadable::Io(error) })?;
+    pub fn open(path: &Path, file: &File, format: Format, mapping: Mapping) -> Result<Self, ImportError> {
+        let unreadable = |error| ImportError::Unreadable { path: path.to_owned(), source: Unreadable::Io(error) };
+        let mut file = file.try_clone().map_err(unreadable)?;
+        file.rewind().map_err(unreadable)?;
         Source::new(path, format, mapping, BufReader::new(file))
     }
 }
@@ -170,23 +184,48 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct Set {
     rows: Vec<Row>,
-    rejected: BTreeMap<u64, (Record, String)>,
+    rejected: RejectedRows,
 }
+
+/// A row that is good as far as the file and the gateway tell.
+#[derive(Debug)]
+struct Good {
+    row: Row,
+    accepted: Acceptable,
+    /// Whether its first payment was not looked up.
+    unproven: bool,
+    /// Whether a row before it is on the same source and plan.
+    another: bool,
+}
+
+/// The rows of a set that do not go in, with their reasons, by line.
+type RejectedRows = BTreeMap<u64, (Record, String)>;
 
 /// One import under way.
 #[derive(Debug)]
 pub struct Import {
     books: Books,
+    terms: Terms,
     evidence: Evidence,
     rejects: Rejects,
     summary: Summary,
 }
 
 impl Import {
-    /// An import into `books`, with rejected rows in `place`.
-    pub fn new(books: Books, evidence: Evidence, place: Place, format: Format) -> Self {
-        let summary = Summary::new(matches!(books, Books::Rehearse { .. }));
-        Import { books, evidence, rejects: Rejects::new(place, format), summary }
+    /// An import into `books` on these terms, with rejected rows in `place`.
+    ///
+    /// # Errors
+    /// [`ImportError::Rejects`] where `place` names a file that cannot be written.
+    pub fn new(
+        books: Books,
+        terms: Terms,
+        evidence: Evidence,
+        place: Place,
+        format: Format,
+    ) -> Result<Self, ImportError> {
+        let summary = Summary::new(matches!(books, Books::Rehearse { .. }), terms);
+        let rejects = Rejects::new(place, format).map_err(|source| ImportError::Rejects { entered: 0, source })?;
+        Ok(Import { books, terms, evidence, rejects, summary })
     }
 
     /// Imports the whole file. `progress` is told after every set how far it is.
@@ -206,20 +245,43 @@ impl Import {
             if rows.is_empty() {
                 break;
             }
-            let entered = self.summary.entered;
+            let entered = self.entered();
             let set = check(rows, &mut first_lines).await.map_err(|error| failed(entered, error.into()))?;
-            let rejected = self.enter(set).await.map_err(|source| failed(entered, source))?;
+            let rejected = self.enter(set, &mut first_lines).await.map_err(|source| failed(entered, source))?;
+            let entered = self.entered();
+            let unwritten = |source| ImportError::Rejects { entered, source };
             for (line, (record, reason)) in rejected {
-                self.rejects.add(&source.layout, line, record, &reason).map_err(ImportError::Rejects)?;
+                self.rejects.add(&source.layout, line, record, &reason).map_err(unwritten)?;
                 self.summary.reject(line, reason);
             }
+            // So that whoever kills it finds what was rejected until then.
+            self.rejects.flush().map_err(unwritten)?;
             progress(Progress { rows: self.summary.read, bytes: source.lines.read_bytes() });
         }
         if self.summary.read == 0 {
             return Err(ImportError::Unreadable { path: source.path, source: Unreadable::Empty });
         }
-        self.summary.rejects_file = self.rejects.finish().map_err(ImportError::Rejects)?;
+        let entered = self.entered();
+        if let Books::Rehearse { store, rehearsal, .. } = &self.books {
+            let beyond = rehearsal.beyond_plan(store).await.map_err(|error| failed(entered, error.into()))?;
+            self.summary.beyond_plan = beyond;
+        }
+        let unwritten = |source| ImportError::Rejects { entered, source };
+        self.summary.rejects_file = self.rejects.finish().map_err(unwritten)?;
         Ok(self.summary)
+    }
+
+    /// Ends it before its first row.
+    ///
+    /// # Errors
+    /// [`ImportError::Rejects`] where a rejects file that was made for it cannot be taken away.
+    pub fn abandon(self) -> Result<(), ImportError> {
+        self.rejects.finish().map(drop).map_err(|source| ImportError::Rejects { entered: 0, source })
+    }
+
+    /// The rows that went in until now.
+    fn entered(&self) -> u64 {
+        if self.summary.dry_run { 0 } else { self.summary.entered }
     }
 
     /// The rows of the next set; none at the end of the file.
@@ -241,14 +303,9 @@ impl Import {
     }
 
     /// Enters what is good in a set; the rejected rows, by line.
-    async fn enter(&mut self, set: Set) -> Result<BTreeMap<u64, (Record, String)>, BooksError> {
+    async fn enter(&mut self, set: Set, first_lines: &mut FirstLines) -> Result<RejectedRows, BooksError> {
         let Set { rows, mut rejected } = set;
-        let references: Vec<&str> = rows.iter().map(|row| row.hand_over.reference.as_str()).collect();
-        let taken = if rows.is_empty() { BTreeSet::new() } else { self.store().taken_references(&references).await? };
-        // What is there already is left as it is, whatever its row says, and costs no look-up.
-        let (there, fresh): (Vec<Row>, Vec<Row>) =
-            rows.into_iter().partition(|row| taken.contains(&row.hand_over.reference));
-        self.summary.already_there += length(&there);
+        let fresh = self.fresh(rows, &mut rejected).await?;
         let mut acceptable = Vec::new();
         let mut to_look_up = Vec::new();
         for row in fresh {
@@ -266,13 +323,13 @@ impl Import {
                 to_look_up.dedup();
                 Some(desk.look(to_look_up).await)
             }
-            Evidence::Nowhere(_) | Evidence::Barred(_) => None,
+            Evidence::Nowhere(_) | Evidence::Barred(_) | Evidence::Presumed => None,
         };
-        let (mut good, mut proven) = (Vec::new(), Vec::new());
+        let mut good = Vec::new();
         for (row, mut accepted) in acceptable {
             let proof = match (&row.hand_over.first_payment_id, &looked_up) {
                 (None, _) => Ok(None),
-                (Some(id), Some(found)) => evidence::judge(&row.hand_over, found.get(id)),
+                (Some(id), Some(found)) => evidence::judge(&row.hand_over, &accepted, found.get(id)),
                 (Some(_), None) => self.unproven(&row.hand_over),
             };
             match proof {
@@ -282,37 +339,53 @@ impl Import {
                         accepted.charge_to(source);
                     }
                     let unproven = row.hand_over.first_payment_id.is_some() && looked_up.is_none();
-                    good.push(accepted);
-                    proven.push((row, unproven));
+                    good.push(Good { row, accepted, unproven, another: false });
                 }
             }
         }
-        rejected.extend(self.hand_over(&good, proven).await?);
+        let good = self.once(good, first_lines, &mut rejected).await?;
+        rejected.extend(self.hand_over(good).await?);
         Ok(rejected)
     }
 
-    /// Hands a set over, of which `rows` tells each row and whether its first payment was not looked up; the rows that the books
-    /// refuse, by line.
-    async fn hand_over(
-        &mut self,
-        set: &[Acceptable],
-        rows: Vec<(Row, bool)>,
-    ) -> Result<BTreeMap<u64, (Record, String)>, BooksError> {
-        let (entered, refused) = match &self.books {
-            Books::Enter { engine, acknowledged } => {
-                let handed_over = if *acknowledged {
-                    engine.hand_over(set).await?
-                } else {
-                    engine.hand_over_within_plan(set).await?
-                };
-                let HandedOver { entered, refused, beyond_plan } = handed_over;
-                self.summary.beyond_plan += beyond_plan;
-                (Some(entered), refused)
+    /// The rows that are not in the books. What is there is left as it is and costs no look-up.
+    async fn fresh(&mut self, rows: Vec<Row>, rejected: &mut RejectedRows) -> Result<Vec<Row>, BooksError> {
+        let references: Vec<&str> = rows.iter().map(|row| row.hand_over.reference.as_str()).collect();
+        let there = self.store().subscriptions_there(&references).await?;
+        let mut fresh = Vec::new();
+        for row in rows {
+            match there.get(&row.hand_over.reference).map(|there| there::otherwise(&row.hand_over, there)) {
+                None => fresh.push(row),
+                Some(None) => self.summary.already_there += 1,
+                Some(Some(why)) => {
+                    self.summary.there_otherwise += 1;
+                    rejected.insert(row.line, (row.record, why));
+                }
             }
-            Books::Rehearse { store, rehearsal, .. } => (None, rehearsal.refused(set, store).await?),
+        }
+        Ok(fresh)
+    }
+
+    /// Hands a set over; the rows that the books refuse, by line.
+    async fn hand_over(&mut self, good: Vec<Good>) -> Result<RejectedRows, BooksError> {
+        let (set, rows): (Vec<Acceptable>, Vec<(Row, bool, bool)>) =
+            good.into_iter().map(|it| (it.accepted, (it.row, it.unproven, it.another))).unzip();
+        let (entered, refused, beside) = match &mut self.books {
+            Books::Enter { engine } => {
+                let HandedOver { entered, refused, beside, beyond_plan } =
+                    engine.hand_over_on(&set, self.terms).await?;
+                if beyond_plan.count() > 0 {
+                    return Err(BooksError::BeyondPlan(beyond_plan));
+                }
+                (Some(entered), refused, beside)
+            }
+            Books::Rehearse { store, rehearsal, .. } => {
+                let (refused, beside) = rehearsal.judge(&set, self.terms.another, store).await?;
+                (None, refused, beside)
+            }
         };
         let mut rejected = BTreeMap::new();
-        for (accepted, (row, unproven)) in set.iter().zip(rows) {
+        for (accepted, (row, unproven, another)) in set.iter().zip(rows) {
             let reference = accepted.reference();
             if let Some(refusal) = refused.get(reference) {
                 rejected.insert(row.line, (row.record, refusal.to_string()));
@@ -322,71 +395,16 @@ impl Import {
             } else {
                 self.summary.entered += 1;
                 self.summary.not_looked_up += u64::from(unproven);
+                self.summary.another += u64::from(another || beside.contains(reference));
                 self.summary.falls_due(accepted.falls_due());
             }
         }
         Ok(rejected)
     }
 
-    /// A row whose first payment nobody looks up.
-    fn unproven(&self, hand_over: &HandOver) -> Result<Option<String>, String> {
-        match &self.evidence {
-            Evidence::Nowhere(why) if hand_over.source_id.is_empty() => {
-                Err(format!("source_id is missing and first_payment_id was not looked up, because {why}"))
-            }
-            Evidence::Barred(why) => evidence::later(why),
-            Evidence::Nowhere(_) | Evidence::Gateway(_) => Ok(None),
-        }
-    }
-
-    /// Checks a row against plans and calendar, and the price that it states against the plan's.
-    fn acceptable(&self, hand_over: HandOver, stated: &Stated) -> Result<Acceptable, String> {
-        let accepted = self.checked(hand_over.clone()).map_err(|refusal| match refusal {
-            Refusal::NotAPeriod { on, anchor_on } => {
-                let nearest = self.nearest_start(&hand_over, on, anchor_on);
-                let nearest = nearest.map(|day| format!("; the nearest is {day}")).unwrap_or_default();
-                format!("{refusal}{nearest}")
-            }
-            // The cell may hold anything, so the plans are named instead of it.
-            Refusal::NoPlan(_) => {
-                let names: Vec<&str> = match &self.books {
-                    Books::Enter { engine, .. } => engine.rules.plan_names().collect(),
-                    Books::Rehearse { rehearsal, .. } => rehearsal.plan_names().collect(),
-                };
-                format!("plan is none of: {}", names.join(", "))
-            }
-            other => other.to_string(),
-        })?;
-        stated.agrees(accepted.falls_due().price)?;
-        Ok(accepted)
-    }
-
-    fn checked(&self, hand_over: HandOver) -> Result<Acceptable, Refusal> {
-        match &self.books {
-            Books::Enter { engine, .. } => engine.acceptable(hand_over),
-            Books::Rehearse { rehearsal, clock, .. } => rehearsal.acceptable(hand_over, clock.now()),
-        }
-    }
-
-    /// The start of a period that is nearest to a day, the earlier of two; none where it is further than [`FURTHEST_START_DAYS`]. The
-    /// engine's own check is asked day by day, so that no second calendar can tell another day.
-    fn nearest_start(&self, hand_over: &HandOver, on: NaiveDate, anchor_on: NaiveDate) -> Option<NaiveDate> {
-        if on < anchor_on {
-            return Some(anchor_on);
-        }
-        let is_start = |day: &NaiveDate| {
-            let moved = HandOver { next_charge_on: Some(*day), ..hand_over.clone() };
-            !matches!(self.checked(moved), Err(Refusal::NotAPeriod { .. }))
-        };
-        (1..=FURTHEST_START_DAYS)
-            .flat_map(|days| [on.checked_sub_days(Days::new(days)), on.checked_add_days(Days::new(days))])
-            .flatten()
-            .find(is_start)
-    }
-
     fn store(&self) -> &Store {
         match &self.books {
-            Books::Enter { engine, .. } => &engine.store,
+            Books::Enter { engine } => &engine.store,
             Books::Rehearse { store, .. } => store,
         }
     }
@@ -408,7 +426,7 @@ async fn check(rows: Vec<Unchecked>, first_lines: &mut FirstLines) -> Result<Set
         Some((reference.to_owned(), row.line))
     };
     let references: Vec<(String, u64)> = rows.iter().filter_map(noted).collect();
-    let first_lines = first_lines.note(&references).await?;
+    let first_lines = first_lines.note(Once::Reference, &references).await?;
     let mut set = Set::default();
     for Unchecked { line, record, cells } in rows {
         let read = cells.and_then(|cells| {

@@ -1,5 +1,6 @@
 //! Subscriptions and their schedule segments.
 
+mod doubles;
 mod end;
 mod show;
 
@@ -17,6 +18,7 @@ use crate::domain::id::SubscriptionId;
 use crate::domain::subscription::SubscriptionState;
 use crate::row;
 
+pub use doubles::{BegunBy, ThereRow, ToBegin};
 pub use end::Ended;
 pub use show::{Filter, ShownRow, ShownSegmentRow};
 

@@ -1,6 +1,11 @@
 //! Databases that are not there: who makes them, and what an operator is told.
 
 use std::net::TcpListener;
+use std::time::Duration;
+
+use dues::clock::Clock;
+use dues::store::db::Statement;
+use dues::store::{DatabaseUrl, Store};
 
 use crate::shop::Shop;
 
@@ -23,6 +28,7 @@ fn who_only_looks_makes_no_database() {
         &["review", "list"],
         &["review", "show", "rev_1"],
         &["import", rows.to_str().unwrap(), "--dry-run"],
+        &["import", rows.to_str().unwrap()],
     ] {
         let said = shop.dues(command);
         let file = shop.path("books.db").display().to_string();
@@ -33,17 +39,35 @@ fn who_only_looks_makes_no_database() {
 }
 
 #[test]
-fn an_import_brings_the_schema_up_where_the_config_says_so() {
+fn an_import_makes_no_books_and_brings_the_schema_up_where_the_config_says_so() {
     let shop = Shop::without_books();
     shop.write("rows.csv", ROW);
     let rows = shop.path("rows.csv");
     let import = ["import", rows.to_str().unwrap(), "--set"];
+    // Books of no schema at all are as good as none: a mistyped name would make books that no daemon reads.
+    shop.write("books.db", "");
+    for migrate in ["database.migrate=false", "database.migrate=true"] {
+        let said = shop.dues(&[&import[..], &[migrate]].concat());
+        assert!(said.code == 1 && said.err.contains("run `dues migrate`"), "{said:?}");
+    }
+    assert_eq!(shop.dues(&["migrate"]).code, 0);
     let said = shop.dues(&[&import[..], &["database.migrate=false"]].concat());
-    assert!(said.code == 1 && said.err.contains("run `dues migrate`"), "{said:?}");
-    assert!(!shop.path("books.db").exists(), "{said:?}");
-    let said = shop.dues(&[&import[..], &["database.migrate=true"]].concat());
     assert!(said.code == 0 && said.out.contains("1 entered"), "{said:?}");
     assert!(shop.dues(&["subscription", "list"]).out.contains("ORD-1"));
+    // Of a schema that is behind, it is seen whether the rest would be brought up: what is there already cannot be made again.
+    let forget = "DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let url = DatabaseUrl::parse(shop.url()).unwrap();
+        let store = Store::open(&url, 2, Duration::from_secs(5), Clock::system()).await.unwrap();
+        let mut tx = store.begin("forget").await.unwrap();
+        tx.run(Statement::new(forget)).await.unwrap();
+        tx.commit().await.unwrap();
+        store.close().await;
+    });
+    let said = shop.dues(&[&import[..], &["database.migrate=false"]].concat());
+    assert!(said.code == 1 && said.err.contains("run `dues migrate`"), "{said:?}");
+    let said = shop.dues(&[&import[..], &["database.migrate=true"]].concat());
+    assert!(said.code == 1 && said.err.contains("could not be brought up"), "{said:?}");
 }
 
 #[test]

@@ -143,7 +143,13 @@ async fn a_closed_standard_output_is_no_error() {
     let shop = Shop::new(On::Sqlite).await;
     let show: &[&str] = &["subscription", "show", "ORD-1"];
     let list: &[&str] = &["charge", "list", "--json"];
-    for arguments in [show, list, &["check", "--show"], &["--help"]] {
+    shop.write(
+        "rows.csv",
+        "reference,plan,source_id,anchor_on,next_charge_on\nNEW,monthly,src_new,2025-01-15,2099-01-15\n",
+    );
+    let rows = shop.path("rows.csv").display().to_string();
+    let (import, again): (&[&str], &[&str]) = (&["import", &rows], &["import", &rows, "--json"]);
+    for arguments in [show, list, &["check", "--show"], &["--help"], import, again, &["import", "--template"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let child = shop.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
@@ -151,5 +157,20 @@ async fn a_closed_standard_output_is_no_error() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(!told.contains("panicked") && !told.contains("standard output"), "{arguments:?}: {told}");
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn a_play_that_nobody_reads_any_more_is_no_error() {
+    let shop = Shop::without_books();
+    let demo = vec!["demo", "--months", "1", "--subscriptions", "2"];
+    let simulate = vec!["simulate", "--subscriptions", "1", "--months", "1", "--world", "a"];
+    let as_json = |of: &[&'static str]| [of, &["--json"]].concat();
+    for arguments in [as_json(&demo), as_json(&simulate), demo, simulate] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = shop.bare(&arguments).stdout(writer).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), told.contains("panicked")), (Some(0), false), "{arguments:?}: {told}");
     }
 }

@@ -18,7 +18,9 @@ pub struct Counter {
 
 impl Counter {
     pub fn at(gateway: &str) -> Counter {
-        Counter { shop: Shop::without_books(), gateway: gateway.to_owned() }
+        let shop = Shop::without_books();
+        assert_eq!(shop.dues(&["migrate"]).code, 0);
+        Counter { shop, gateway: gateway.to_owned() }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -183,6 +185,7 @@ fn counters(sandbox: &mut Running, directory: &tempfile::TempDir) -> [Counter; 2
     BOTH.map(|on| {
         let mut counter = Counter::at(&url);
         counter.shop.use_books(&empty_books(on, directory));
+        assert_eq!(counter.shop.dues(&["migrate"]).code, 0);
         counter
     })
 }
@@ -330,4 +333,25 @@ fn a_gateway_that_refuses_connections_is_told_of_and_nothing_was_entered() {
     assert!(said.code == 1 && said.out.is_empty(), "{said:?}");
     assert!(said.err.contains("the gateway does not answer") && said.err.contains("nothing was changed"), "{said:?}");
     assert_eq!(counter.shop.dues(&["subscription", "list"]).out, "none\n");
+}
+
+#[test]
+fn a_reference_that_looks_like_another_is_refused() {
+    let counter = Counter::at("http://127.0.0.1:9");
+    for (flag, text, why) in [
+        ("--reference", "V1\u{200b}", "--reference holds an invisible character, U+200B: write it without"),
+        ("--reference", "V1 ", "--reference begins or ends with a blank"),
+        (
+            "--customer-reference",
+            "C1\u{ad}",
+            "--customer-reference holds an invisible character, U+00AD: write it without",
+        ),
+    ] {
+        let mut arguments = vec![flag, text, "--plan", "monthly"];
+        if flag != "--reference" {
+            arguments.extend(["--reference", "V1"]);
+        }
+        let said = counter.subscribe(&arguments);
+        assert!(said.code == 1 && said.err.contains(why), "{said:?}");
+    }
 }

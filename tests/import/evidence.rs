@@ -48,7 +48,7 @@ async fn only_a_captured_payment_that_agrees_with_its_row_is_evidence() {
         ];
         world.sandbox.set_script(Script::of(rules));
         let captured = pay(&world.sandbox, "rich-1", "src_a", None);
-        let named = pay(&world.sandbox, "rich-2", "src_a", Some("A2"));
+        let named = pay(&world.sandbox, "rich-2", "src_b", Some("A2"));
         let declined = pay(&world.sandbox, "poor-1", "src_a", None);
         let down = pay(&world.sandbox, "down-1", "src_a", None);
         world.clock.advance(Duration::from_mins(1));
@@ -56,14 +56,14 @@ async fn only_a_captured_payment_that_agrees_with_its_row_is_evidence() {
         let file = [
             format!("{COLUMNS}\n"),
             row("A1", "src_a", &captured),
-            row("A2", "src_a", &named),
-            row("A3", "src_a", &named),
+            row("A2", "src_b", &named),
+            row("A3", "src_b", &named),
             row("A4", "src_a", &declined),
             row("A5", "src_a", &down),
             row("A6", "src_a", &pending),
             row("A7", "src_a", "pay_unknown"),
             row("A8", "", &captured),
-            row("A9", "src_a", ""),
+            row("A9", "src_c", ""),
         ];
         let summary = hand_over(&world, file.concat(), Way { look_up: true, ..Way::CSV }).await.unwrap();
         let wanted = [
@@ -82,6 +82,36 @@ async fn only_a_captured_payment_that_agrees_with_its_row_is_evidence() {
 }
 
 #[tokio::test]
+async fn a_period_that_the_first_payment_has_paid_is_not_charged_again() {
+    for on in BOTH {
+        let world = World::new(on, "2026-01-20T00:00:00Z", &[]).await;
+        let paid: Vec<String> =
+            (1..=6).map(|n| pay(&world.sandbox, &format!("paid-{n}"), &format!("src_{n}"), None)).collect();
+        world.clock.advance(Duration::from_mins(1));
+        // The payment settles, and the day goes by.
+        world.clock.advance(Duration::from_hours(30));
+        let row = |n: usize, plan: &str, dates: &str| format!("A{n},{plan},src_{n},{},{dates}\n", paid[n - 1]);
+        let file = [
+            format!("{COLUMNS}\n"),
+            row(1, "monthly", "2026-01-20,"), // the day on which it was made is the first of the period
+            row(2, "monthly", "2025-10-05,"), // the fourth period, which runs now, holds it
+            row(3, "monthly", "2026-01-21,"), // it was made the day before the first period, and paid that
+            row(4, "monthly", "2025-10-21,"), // it was made in the period before the one that runs now
+            row(5, "monthly", "2026-01-20,2026-02-20"), // somebody has said what comes next
+            row(6, "monthly", "2026-02-20,"), // nothing is charged at once
+        ];
+        let why = "first_payment_id was made on 2026-01-20 and has paid a period that would be charged again at once: give \
+                   next_charge_on, the first day of the first period that is not paid";
+        for dry_run in [true, false] {
+            let summary = hand_over(&world, file.concat(), Way { look_up: true, dry_run, ..Way::CSV }).await.unwrap();
+            let wanted = [2, 3, 4].map(|line| format!("{line}: {why}"));
+            assert_eq!(rejected(&summary), wanted, "{on:?} {dry_run}");
+        }
+        assert_eq!(world.subscriptions().await, ["A4 active", "A5 active", "A6 active"], "{on:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_key_is_tried_no_further_and_no_row_goes_in() {
     let world = World::new(On::Sqlite, "2026-01-20T00:00:00Z", &[]).await;
     world.sandbox.set_unauthorised(true);
@@ -95,7 +125,7 @@ async fn a_refused_key_is_tried_no_further_and_no_row_goes_in() {
 #[tokio::test]
 async fn rows_whose_payment_is_not_looked_up_are_counted() {
     let world = World::new(On::Sqlite, "2026-01-20T00:00:00Z", &[]).await;
-    let file = format!("{COLUMNS}\n{}{}", row("A1", "src_a", "pay_1"), row("A2", "src_a", ""));
+    let file = format!("{COLUMNS}\n{}{}", row("A1", "src_a", "pay_1"), row("A2", "src_b", ""));
     let summary = hand_over(&world, &file, Way::CSV).await.unwrap();
     assert_eq!((summary.entered, summary.not_looked_up), (2, 1));
     assert_eq!(summary.sentences()[2], "First payments that were not looked up at the gateway: 1.");
@@ -112,13 +142,14 @@ async fn the_program_asks_the_gateway_and_takes_a_source_that_it_tells() {
     let served = sandbox.clone();
     tokio::spawn(async move { served.serve(listener, std::future::pending()).await });
     let shop = Shop::new(On::Sqlite, &url).await;
-    let [captured, declined, down] = ["rich-1", "poor-1", "down-1"].map(|it| pay(&sandbox, it, "src_told", None));
+    let [captured, declined] = ["rich-1", "poor-1"].map(|it| pay(&sandbox, it, "src_told", None));
+    let down = pay(&sandbox, "down-1", "src_down", None);
     let file = [
         format!("{COLUMNS}\n"),
         row("A1", "", &captured),
         row("A2", "src_other", &captured),
         row("A3", "src_told", &declined),
-        row("A4", "src_told", &down),
+        row("A4", "src_down", &down),
         row("A5", "src_told", "pay_unknown"),
     ];
     shop.write("subscriptions.csv", file.concat());

@@ -216,7 +216,7 @@ async fn json_lines_are_read_and_refused_like_rows() {
         let summary = hand_over(&world, lines.join("\n"), Way::JSONL).await.unwrap();
         let wanted = [
             "3: timezone is no column; did you mean time_zone?",
-            "4: reference is no text in quotes",
+            "4: reference is a number and no text in quotes",
             "5: a field stands there twice",
             "6: the line is no JSON object: see character 1",
             "7: the line is no JSON object: see character 22",
@@ -258,7 +258,7 @@ async fn the_rejects_file_keeps_its_columns_and_the_beginning_of_what_cannot_be_
     let world = World::new(On::Sqlite, NOW, &[]).await;
     let header = "reference,plan,source_id,anchor_on,next_charge_on";
     let short = "A1,monthly,src_a,2025-01-15";
-    let mut text = format!("{header}\n{short}\nA2,\"monthly,src_a,2025-01-15,2099-01-15\nA3,monthly,");
+    let mut text = format!("{header}\n{short}\nA2,\"monthly,src_b,2025-01-15,2099-01-15\nA3,monthly,");
     text.push_str(&"x".repeat(70_000));
     let way = Way { rejects: Place::At(path.clone()), ..Way::CSV };
     assert_eq!(counts(&hand_over(&world, text, way).await.unwrap()), [3, 0, 0, 3]);
@@ -266,7 +266,7 @@ async fn the_rejects_file_keeps_its_columns_and_the_beginning_of_what_cannot_be_
     let wanted = [
         format!("{header},reason"),
         format!("{short},\u{fffd},\"the row has 4 cells, the header 5\""),
-        "\"A2,\"\"monthly,src_a,2025-01-15,2099-01-15\",\u{fffd},,,,line 3: a quote is opened and not closed on the same line"
+        "\"A2,\"\"monthly,src_b,2025-01-15,2099-01-15\",\u{fffd},,,,line 3: a quote is opened and not closed on the same line"
             .to_owned(),
         format!("\"A3,monthly,{}\",\u{fffd},,,,line 4: the line is longer than 65536 bytes", "x".repeat(1013)),
     ];
@@ -277,8 +277,8 @@ async fn the_rejects_file_keeps_its_columns_and_the_beginning_of_what_cannot_be_
     let lost = "2: next_charge_on holds U+FFFD, which stands for what was lost: write what belongs there, or nothing";
     assert!(rejected(&again)[0].starts_with(lost), "{:?}", rejected(&again));
     let mended = rejects.replace("2025-01-15,\u{fffd},", "2025-01-15,2099-01-15,").replace(
-        "\"A2,\"\"monthly,src_a,2025-01-15,2099-01-15\",\u{fffd},,,",
-        "A2,monthly,src_a,2025-01-15,2099-01-15",
+        "\"A2,\"\"monthly,src_b,2025-01-15,2099-01-15\",\u{fffd},,,",
+        "A2,monthly,src_b,2025-01-15,2099-01-15",
     );
     assert_eq!(counts(&hand_over(&world, mended, Way::CSV).await.unwrap()), [3, 2, 0, 1]);
     assert_eq!(world.subscriptions().await, ["A1 active", "A2 active"]);

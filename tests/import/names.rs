@@ -21,7 +21,7 @@ async fn columns_are_taken_by_the_names_that_the_file_gives_them() {
         let summary = hand_over(&world, file, Way { map: MAP, ..Way::CSV }).await.unwrap();
         assert_eq!(rejected(&summary), ["3: plan is none of: daily, monthly, weekly"], "{on:?}");
         let lines = [
-            r#"{"Order No":"A3","Tariff":"monthly","source_id":"src_a","Start":"2026-02-01","Colour":7}"#,
+            r#"{"Order No":"A3","Tariff":"monthly","source_id":"src_b","Start":"2026-02-01","Colour":7}"#,
             r#"{"Order No":"A4","Tariff":"monthly","source_id":"src_a","Start":"2026-02-01"}"#,
             r#"{"Order No":"A5","Tariff":"monthly","plan":"weekly","source_id":"src_a","Start":"2026-02-01","Colour":null}"#,
         ];
@@ -54,14 +54,14 @@ async fn rejected_rows_keep_the_names_of_the_file_and_are_imported_with_the_same
     let path = directory.path().join("1.csv");
     let place = || Place::At(path.clone());
     let world = World::new(On::Sqlite, NOW, &[]).await;
-    let file = format!("{THEIRS}\nA1,yearly,src_a,2026-02-01,red\nA2,monthly,src_a,2026-02-01\n");
+    let file = format!("{THEIRS}\nA1,yearly,src_a,2026-02-01,red\nA2,monthly,src_b,2026-02-01\n");
     let summary = hand_over(&world, file, Way { map: MAP, rejects: place(), ..Way::CSV }).await.unwrap();
     assert_eq!(counts(&summary), [2, 0, 0, 2]);
     let rejects = std::fs::read_to_string(&path).unwrap();
     let wanted = [
         format!("{THEIRS},reason"),
         "A1,yearly,src_a,2026-02-01,red,\"plan is none of: daily, monthly, weekly\"".to_owned(),
-        "A2,monthly,src_a,2026-02-01,\u{fffd},\"the row has 4 cells, the header 5\"".to_owned(),
+        "A2,monthly,src_b,2026-02-01,\u{fffd},\"the row has 4 cells, the header 5\"".to_owned(),
     ];
     assert_eq!(rejects.lines().collect::<Vec<_>>(), wanted);
     // The mark of what is lost counts in a column that is passed over as well.
@@ -71,7 +71,7 @@ async fn rejected_rows_keep_the_names_of_the_file_and_are_imported_with_the_same
     let mended = rejects.replace("yearly", "monthly").replace('\u{fffd}', "");
     assert_eq!(counts(&hand_over(&world, mended, Way { map: MAP, ..Way::CSV }).await.unwrap()), [2, 2, 0, 0]);
     // JSON Lines keep them as well.
-    let line = r#"{"Order No":"A3","Tariff":"yearly","source_id":"src_a","Start":"2026-02-01","Colour":"red"}"#;
+    let line = r#"{"Order No":"A3","Tariff":"yearly","source_id":"src_c","Start":"2026-02-01","Colour":"red"}"#;
     hand_over(&world, line, Way { map: MAP, rejects: place(), ..Way::JSONL }).await.unwrap();
     let mended = std::fs::read_to_string(&path).unwrap().replace("yearly", "monthly");
     assert_eq!(counts(&hand_over(&world, mended, Way { map: MAP, ..Way::JSONL }).await.unwrap()), [1, 1, 0, 0]);

@@ -33,7 +33,7 @@ async fn a_row_that_states_another_price_than_its_plan_is_refused() {
     for on in BOTH {
         let world = World::new(on, "2026-01-20T00:00:00Z", &[("plans.monthly.amount_minor", "12800")]).await;
         let rows =
-            table.iter().zip(2..).map(|((cells, _), line)| format!("A{line},monthly,src_a,2026-02-01,{cells}\n"));
+            table.iter().zip(2..).map(|((cells, _), line)| format!("A{line},monthly,src_{line},2026-02-01,{cells}\n"));
         let file = format!("{columns}\n{}", rows.collect::<String>());
         let wanted =
             (2..).zip(&table).filter(|(_, (_, why))| !why.is_empty()).map(|(line, (_, why))| format!("{line}: {why}"));
@@ -43,5 +43,36 @@ async fn a_row_that_states_another_price_than_its_plan_is_refused() {
             assert_eq!(rejected(&summary), wanted, "{on:?}");
         }
         assert_eq!(world.subscriptions().await.len(), 5, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn json_states_a_price_in_whole_numbers_and_in_texts() {
+    for on in BOTH {
+        let world = World::new(on, "2026-01-20T00:00:00Z", &[("plans.monthly.amount_minor", "12800")]).await;
+        let table = [
+            ("\"amount_minor\":12800", ""),
+            ("\"amount\":128,\"amount_minor\":null", ""),
+            ("\"amount\":\"128.00\"", ""),
+            ("\"amount_minor\":12801", "amount_minor is not the price of the plan, which is 128.00 HKD"),
+            ("\"amount\":128.00", "amount is no whole number; write it in quotes, as in \"128.00\""),
+            ("\"amount_minor\":1.28e4", "amount_minor is no whole number; write it in quotes, as in \"128.00\""),
+            ("\"amount_minor\":-12800", "amount_minor is no whole number; write it in quotes, as in \"128.00\""),
+            ("\"amount_minor\":true", "amount_minor is true or false and no text in quotes"),
+            ("\"currency\":344", "currency is a number and no text in quotes"),
+        ];
+        let row = |(n, (cells, _)): (usize, &(&str, &str))| {
+            format!(
+                "{{\"reference\":\"A{n}\",\"plan\":\"monthly\",\"source_id\":\"src_{n}\",\"anchor_on\":\"2026-02-01\",{cells}}}\n"
+            )
+        };
+        let file: String = table.iter().enumerate().map(row).collect();
+        let summary = hand_over(&world, &file, Way::JSONL).await.unwrap();
+        let wanted: Vec<String> = (1..)
+            .zip(table)
+            .filter(|(_, (_, why))| !why.is_empty())
+            .map(|(line, (_, why))| format!("{line}: {why}"))
+            .collect();
+        assert_eq!(rejected(&summary), wanted, "{on:?}");
     }
 }

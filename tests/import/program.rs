@@ -62,6 +62,7 @@ async fn a_dry_run_leaves_the_books_and_the_directory_as_they_are() {
         let wanted = json!({
             "dry_run": true, "read": 2, "entered": 1, "already_there": 0, "rejected_count": 1,
             "rejected": [{"line": 2, "reason": missing}], "rejects_file": null, "held": 0, "beyond_plan": 0,
+            "beyond_plan_today": 0, "beyond_plan_tomorrow": 0, "refused": false, "there_otherwise": 0, "another": 0,
             "not_looked_up": 0,
             "due_now": [{"currency": "HKD", "charges": 1, "amount_minor": 12_800, "amount": "128.00"}],
         });
@@ -84,14 +85,16 @@ async fn what_cannot_be_read_ends_with_its_reason() {
     shop.write("a.txt", csv(&[good("A1")]));
     shop.write("a.csv", "refrence,plan,source_id,anchor_on\nx\n");
     shop.write("bad.csv", csv(&["A1".to_owned()]));
-    for (arguments, why) in [
+    for (arguments, code, why) in [
         (
             &["none.csv"][..],
+            1,
             "dues: none.csv cannot be imported: the file cannot be read: No such file or directory (os error 2)\n",
         ),
-        (&["a.txt"], "dues: a.txt: the name ends in neither .csv nor .jsonl; say --format csv or --format jsonl\n"),
+        (&["a.txt"], 2, "dues: a.txt: the name ends in neither .csv nor .jsonl: say --format csv or --format jsonl\n"),
         (
             &["a.csv"],
+            1,
             "dues: a.csv cannot be imported: line 1: refrence is no column; did you mean reference?; reference is missing; \
              the columns are reference, plan, source_id, first_payment_id, customer_reference, customer_name, customer_email, \
              country, anchor_on, time_zone, next_charge_on, amount_minor, amount, currency, reason (--map THEIRS=ours tells other \
@@ -99,13 +102,16 @@ async fn what_cannot_be_read_ends_with_its_reason() {
         ),
         (
             &["bad.csv", "--rejects", "bad.csv"],
+            2,
             "dues: --rejects names the file that is imported; it would be written over\n",
         ),
     ] {
         let said = shop.import(arguments);
-        assert_eq!((said.code, said.err.as_str()), (1, why));
+        assert_eq!((said.code, said.err.as_str()), (code, why));
     }
     assert_eq!(shop.import(&["a.txt", "--format", "csv"]).code, 0);
+    let said = shop.import(&["--template", "--json"]);
+    assert!(said.code == 2 && said.out.is_empty() && said.err.contains("--format jsonl"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +120,7 @@ async fn a_key_that_cannot_be_used_stops_only_rows_that_need_it() {
     let columns = "reference,plan,source_id,first_payment_id,anchor_on,next_charge_on";
     shop.write(
         "a.csv",
-        format!("{columns}\nA1,monthly,src_a,pay_1,2025-01-15,2099-01-15\nA2,monthly,src_a,,2025-01-15,2099-01-15\n"),
+        format!("{columns}\nA1,monthly,src_a,pay_1,2025-01-15,2099-01-15\nA2,monthly,src_b,,2025-01-15,2099-01-15\n"),
     );
     let mut command = shop.command(&["a.csv"]);
     let said = crate::shop::said(command.env("DUES_SECRET_KEY", "sk_of_the_live_world"));

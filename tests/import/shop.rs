@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dues::clock::Clock;
-use dues::engine::hand_over::Rehearsal;
+use dues::engine::hand_over::{Rehearsal, Terms};
 use dues::gateway::budget::TokenBucket;
 use dues::interfaces::import::{Books, Desk, Evidence, Format, Import, ImportError, Mapping, Place, Source, Summary};
 use dues::row;
@@ -116,10 +116,12 @@ pub struct Way {
     pub look_up: bool,
     pub rejects: Place,
     pub map: &'static [&'static str],
+    pub another: bool,
 }
 
 impl Way {
-    pub const CSV: Way = Way { format: Format::Csv, dry_run: false, look_up: false, rejects: Place::Nowhere, map: &[] };
+    pub const CSV: Way =
+        Way { format: Format::Csv, dry_run: false, look_up: false, rejects: Place::Nowhere, map: &[], another: false };
     pub const JSONL: Way = Way { format: Format::Jsonl, ..Way::CSV };
 }
 
@@ -129,7 +131,7 @@ pub async fn hand_over(world: &World, text: impl AsRef<[u8]>, way: Way) -> Resul
         let rehearsal = Box::new(Rehearsal::new(&world.settings, &world.store).await.unwrap());
         Books::Rehearse { store: world.store.clone(), rehearsal, clock: world.clock.clone() }
     } else {
-        Books::Enter { engine: Box::new(world.engine.clone()), acknowledged: true }
+        Books::Enter { engine: Box::new(world.engine.clone()) }
     };
     let evidence = if way.look_up {
         Evidence::Gateway(Desk::new(world.engine.client.clone(), TokenBucket::new(None), world.clock.clone()))
@@ -138,7 +140,8 @@ pub async fn hand_over(world: &World, text: impl AsRef<[u8]>, way: Way) -> Resul
     };
     let mapping = Mapping::new(way.map.iter().map(|it| it.parse().unwrap())).unwrap();
     let source = Source::new(Path::new("a file"), way.format, mapping, Cursor::new(text.as_ref().to_vec()))?;
-    Import::new(books, evidence, way.rejects, way.format).run(source, |_| {}).await
+    let terms = Terms { acknowledged: true, another: way.another };
+    Import::new(books, terms, evidence, way.rejects, way.format)?.run(source, |_| {}).await
 }
 
 /// `line: reason` of each rejected row.

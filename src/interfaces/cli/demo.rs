@@ -45,13 +45,13 @@ impl Args {
         };
         let report = demo.play().await?;
         if ground.json() {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            output::json(&report)?;
         } else if ground.csv() {
             output::remark("simulated: no wallet, no gateway and no money was touched");
             let months = report.months.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
             Spreadsheet::print(COLUMNS, months)?;
         } else {
-            println!("{report}");
+            output::line(&report.to_string())?;
         }
         Ok(ExitCode::from(if report.agrees() { exit::OK } else { exit::FAILED }))
     }

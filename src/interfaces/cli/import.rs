@@ -1,29 +1,33 @@
 //! `dues import`: hands over the subscriptions of a file. The file's rules stand in [`crate::interfaces::import`].
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{BufReader, IsTerminal};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::Context;
 use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::SecretString;
 
-use super::{Ground, WrongUsage, books_to_enter, exit};
+use super::{Ground, WrongUsage, books_to_enter, exit, output};
 use crate::chance::Chance;
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::config::secret::{SecretError, secret_key};
 use crate::engine::greet::Untimely;
-use crate::engine::hand_over::Rehearsal;
+use crate::engine::hand_over::{Rehearsal, Terms};
 use crate::engine::open;
 use crate::gateway::budget::TokenBucket;
 use crate::gateway::http::Http;
 use crate::gateway::payments::Client;
 use crate::interfaces::import::{
-    Books, Desk, Evidence, Format, Import, Mapping, Place, Progress, Renamed, Source, Summary, template,
+    Books, Desk, Evidence, Format, Import, ImportError, Input, Mapping, Place, Progress, Renamed, Source, Summary,
+    Unreadable, template,
 };
+use crate::store::Store;
 
 /// From so long on an import tells how fast it was.
 const LONG: TimeDelta = TimeDelta::seconds(10);
@@ -39,14 +43,15 @@ const LONG: TimeDelta = TimeDelta::seconds(10);
     dues import subscriptions.csv                enters what is good and is not there yet\n  \
     dues import subscriptions.rejects.csv        the rejected rows, once they are mended\n  \
     dues import export.txt --format jsonl        a JSON object on each line\n  \
+    dues import - --format csv --rejects no.csv  what comes from standard input\n  \
     dues import shop.csv --map \"Order No=reference\" --map Tariff=plan --map Colour=-\n                                               \
     columns called otherwise, and one to be passed over")]
 pub struct Args {
-    /// CSV with a header, or JSON Lines
+    /// CSV with a header, or JSON Lines; - is standard input
     #[arg(required_unless_present = "template")]
     file: Option<PathBuf>,
     /// Prints a file to begin with, every column and one row, and ends
-    #[arg(long, conflicts_with_all = ["file", "map", "dry_run", "rejects", "accept", "no_evidence"])]
+    #[arg(long, conflicts_with_all = ["file", "map", "dry_run", "rejects", "accept", "another", "no_evidence"])]
     template: bool,
     /// The format; without it the file's extension decides
     #[arg(long, value_enum)]
@@ -60,9 +65,13 @@ pub struct Args {
     /// Where rejected rows are written; without it a new file beside the input, and none in a dry run
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Acknowledges what the rows add to the plans of today and tomorrow, however much it is
+    /// Acknowledges what the rows add to the plans of today and tomorrow, however much it is; without it a file that goes beyond
+    /// them is refused whole
     #[arg(long)]
     accept: bool,
+    /// Enters a row although its source is charged for the same plan already, by a row before it or in the books
+    #[arg(long)]
+    another: bool,
     /// Does not look first payments up at the gateway
     #[arg(long)]
     no_evidence: bool,
@@ -72,16 +81,23 @@ impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let Some(file) = self.file.as_deref() else {
-            print!("{}", template(self.format.unwrap_or(Format::Csv)));
+            if ground.json() {
+                return Err(
+                    WrongUsage("--template prints a file to fill in: --format jsonl has it in JSON Lines").into()
+                );
+            }
+            output::line(template(self.format.unwrap_or(Format::Csv)).trim_end())?;
             return Ok(ExitCode::from(exit::OK));
         };
         let Some(format) = self.format.or_else(|| Format::of(file)) else {
-            bail!("{}: the name ends in neither .csv nor .jsonl; say --format csv or --format jsonl", file.display());
+            return Err(anyhow::Error::new(WrongUsage("say --format csv or --format jsonl"))
+                .context(format!("{}: the name ends in neither .csv nor .jsonl", file.display())));
         };
-        let mapping = Mapping::new(self.map.iter().cloned())
-            .map_err(|why| anyhow::Error::new(WrongUsage("with --map every column has one name")).context(why))?;
-        let source = Source::open(file, format, mapping)?;
         let place = self.place(file)?;
+        let unreadable = |error| ImportError::Unreadable { path: file.to_owned(), source: Unreadable::Io(error) };
+        let reading = Reading { input: Input::open(file).map_err(unreadable)?, format, names: self.map.clone() };
+        // Before anything else is opened: a wrong header, or a wrong --map.
+        drop(reading.source()?);
         let (loaded, store) = if self.dry_run {
             ground.books().await?
         } else {
@@ -89,26 +105,30 @@ impl Args {
             let store = books_to_enter(&loaded.settings, &Clock::system()).await?;
             (loaded, store)
         };
-        let transport = Arc::new(Http::new(&loaded.settings.gateway)?);
-        let key = secret_key(&loaded.settings, &ground.sources.environment);
+        let settings = &loaded.settings;
+        let terms = Terms { acknowledged: self.accept, another: self.another };
+        let transport = Arc::new(Http::new(&settings.gateway)?);
+        let key = secret_key(settings, &ground.sources.environment);
         let clock = store.clock().clone();
-        let evidence = match &key {
+        let evidence = || match &key {
             _ if self.no_evidence => Evidence::Nowhere("--no-evidence says so"),
             Ok(key) => {
                 let client = Client::new(transport.clone(), key);
-                Evidence::Gateway(Desk::new(client, half(loaded.settings.budget.reads_per_second), clock.clone()))
+                Evidence::Gateway(Desk::new(client, half(settings.budget.reads_per_second), clock.clone()))
             }
             Err(SecretError::Missing) => Evidence::Nowhere("there is no secret key"),
             Err(error) => Evidence::Barred(error.to_string()),
         };
+        let began_at = Clock::system().now();
+        let bar = bar(&reading.input, ground.json());
         let books = if self.dry_run {
-            let rehearsal = Box::new(Rehearsal::new(&loaded.settings, &store).await?);
-            Books::Rehearse { store, rehearsal, clock }
+            rehearsed(settings, &store).await?
         } else {
             // Handing over sends nothing, so an engine without a key is as good.
-            let key = key.unwrap_or_else(|_| SecretString::from(""));
-            let engine = open::engine(&loaded.settings, store, transport, &key, Chance::from_system(), false).await?;
-            if matches!(evidence, Evidence::Gateway(_)) {
+            let key = key.as_ref().map_or_else(|_| SecretString::from(""), Clone::clone);
+            let chance = Chance::from_system();
+            let engine = open::engine(settings, store.clone(), transport.clone(), &key, chance, false).await?;
+            if matches!(evidence(), Evidence::Gateway(_)) {
                 // What falls due at once, and which days' plans it is added to, goes by the clock. Where the gateway is silent nothing is
                 // charged either, before a daemon has heard it.
                 match engine.hear_the_clock(1).await {
@@ -116,16 +136,26 @@ impl Args {
                     Err(other) => return Err(other.into()),
                 }
             }
-            Books::Enter { engine: Box::new(engine), acknowledged: self.accept }
+            Books::Enter { engine: Box::new(engine) }
         };
-        let began_at = Clock::system().now();
-        let bar = bar(file, ground.json());
-        let import = Import::new(books, evidence, place, format);
-        let summary = import.run(source, |progress| advance(&bar, progress)).await;
+        let import = Import::new(books, terms, evidence(), place, format)?;
+        // Nobody has acknowledged anything: before a row goes in it is seen whether the days' plans have room for all.
+        let refused = if self.dry_run || self.accept {
+            None
+        } else {
+            reading.beyond_plan(settings, &store, terms, evidence(), &bar).await?
+        };
+        let summary = match refused {
+            Some(refused) => import.abandon().map(|()| refused),
+            None => import.run(reading.source()?, |progress| advance(&bar, "done", progress)).await,
+        };
         bar.finish_and_clear();
         let summary = summary?;
-        tell(&summary, Clock::system().now() - began_at, ground.json())?;
-        Ok(ExitCode::from(if summary.rejected == 0 { exit::OK } else { exit::PARTLY }))
+        let told = tell(&summary, Clock::system().now() - began_at, ground.json());
+        told.with_context(|| {
+            format!("the import is over ({} rows entered), but its end cannot be told", summary.went_in())
+        })?;
+        Ok(ExitCode::from(if summary.is_whole() { exit::OK } else { exit::PARTLY }))
     }
 
     fn place(&self, file: &Path) -> anyhow::Result<Place> {
@@ -133,14 +163,62 @@ impl Args {
             Some(path) => {
                 let is_input = path.canonicalize().is_ok_and(|path| file.canonicalize().is_ok_and(|it| it == path));
                 if is_input {
-                    bail!("--rejects names the file that is imported; it would be written over");
+                    let why = "--rejects names the file that is imported; it would be written over";
+                    return Err(WrongUsage(why).into());
                 }
                 Ok(Place::At(path.clone()))
             }
             None if self.dry_run => Ok(Place::Nowhere),
+            None if Input::is_placeless(file) => Err(WrongUsage(
+                "what is imported is no file that a rejects file could stand beside: say where it goes with --rejects",
+            )
+            .into()),
             None => Ok(Place::Beside(file.to_owned())),
         }
     }
+}
+
+/// How the file is read, each time anew.
+struct Reading {
+    input: Input,
+    format: Format,
+    names: Vec<Renamed>,
+}
+
+impl Reading {
+    fn source(&self) -> anyhow::Result<Source<BufReader<File>>> {
+        let mapping = Mapping::new(self.names.iter().cloned())
+            .map_err(|why| anyhow::Error::new(WrongUsage("with --map every column has one name")).context(why))?;
+        Ok(Source::open(&self.input.shown, &self.input.file, self.format, mapping)?)
+    }
+
+    /// What the file comes to where the days' plans have no room for it. What the gateway says of first payments is asked only where that
+    /// may be what makes room.
+    async fn beyond_plan(
+        &self,
+        settings: &Settings,
+        store: &Store,
+        terms: Terms,
+        evidence: Evidence,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Option<Summary>> {
+        let mut refused = None;
+        for evidence in [Evidence::Presumed, evidence] {
+            let books = rehearsed(settings, store).await?;
+            let rehearsal = Import::new(books, terms, evidence, Place::Nowhere, self.format)?;
+            let told = rehearsal.run(self.source()?, |progress| advance(bar, "looked at", progress)).await?;
+            if !told.exceeds_plan() {
+                return Ok(None);
+            }
+            refused = Some(told.refused());
+        }
+        Ok(refused)
+    }
+}
+
+async fn rehearsed(settings: &Settings, store: &Store) -> anyhow::Result<Books> {
+    let rehearsal = Box::new(Rehearsal::new(settings, store).await?);
+    Ok(Books::Rehearse { store: store.clone(), rehearsal, clock: store.clock().clone() })
 }
 
 /// A running daemon needs the other half.
@@ -150,14 +228,13 @@ fn half(per_second: Option<NonZeroU32>) -> TokenBucket {
 
 fn tell(summary: &Summary, took: TimeDelta, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(&summary.json())?);
-        return Ok(());
+        return output::json(&summary.json());
     }
     for line in summary.rejected_lines() {
-        eprintln!("{line}");
+        output::aside(&line);
     }
     for line in summary.sentences().into_iter().chain(pace(summary.read, took)) {
-        println!("{line}");
+        output::line(&line)?;
     }
     Ok(())
 }
@@ -169,20 +246,19 @@ fn pace(rows: u64, took: TimeDelta) -> Option<String> {
 }
 
 /// The time that is left goes by the bytes, since nobody has counted the rows.
-fn bar(file: &Path, json: bool) -> ProgressBar {
+fn bar(input: &Input, json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bytes = std::fs::metadata(file).map(|it| it.len()).unwrap_or_default();
     let style = ProgressStyle::with_template("{bar:15} {msg}, {bytes} of {total_bytes}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(bytes).with_style(style).with_message("0 rows")
+    ProgressBar::new(input.bytes()).with_style(style).with_message("0 rows")
 }
 
-fn advance(bar: &ProgressBar, progress: Progress) {
+fn advance(bar: &ProgressBar, what: &str, progress: Progress) {
     let millis = bar.elapsed().as_millis().max(1);
     let a_second = u128::from(progress.rows) * 1_000 / millis;
-    bar.set_message(format!("{} rows, {a_second} rows/s", progress.rows));
+    bar.set_message(format!("{} rows {what}, {a_second} rows/s", progress.rows));
     bar.set_position(progress.bytes);
 }
 

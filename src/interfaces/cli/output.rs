@@ -50,6 +50,12 @@ pub fn remark(text: &str) {
     let _ = writeln!(io::stderr().lock(), "dues: {text}");
 }
 
+/// Writes a line as it is to standard error.
+pub fn aside(text: &str) {
+    // As with a remark.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Rows under headings.
 #[derive(Debug)]
 pub struct Table {

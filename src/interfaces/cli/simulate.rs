@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{Ground, exit};
+use super::{Ground, exit, output};
 use crate::simulation::campaign::Campaign;
 use crate::simulation::{Kinds, Plan, Which, smallest};
 
@@ -66,9 +66,9 @@ impl Args {
             let campaign = Campaign::play(&plans, threads)?;
             if let Some((plan, report)) = &campaign.failed {
                 for breach in &report.breaches {
-                    eprintln!("{breach}");
+                    output::aside(&breach.to_string());
                 }
-                eprintln!("in {plan}; it is made smaller for {patience:?} at most");
+                output::aside(&format!("in {plan}; it is made smaller for {patience:?} at most"));
             }
             let failed = campaign.failed.as_ref().map(|(plan, _)| smallest(plan, patience)).transpose()?;
             Ok::<_, crate::simulation::SimulationError>((campaign, failed))
@@ -84,30 +84,30 @@ impl Args {
                 "hash": format!("{:016x}", campaign.hash),
                 "broken": failed.iter().flat_map(|(_, it)| it.breaches.iter().map(ToString::to_string)).collect::<Vec<_>>(),
             });
-            println!("{}", serde_json::to_string_pretty(&told)?);
+            output::json(&told)?;
         } else {
-            println!("SIMULATED: no wallet, no gateway and no money was touched.");
+            output::line("SIMULATED: no wallet, no gateway and no money was touched.")?;
             for (name, count) in &campaign.counts {
-                println!("{count:>10}  {name}");
+                output::line(&format!("{count:>10}  {name}"))?;
             }
-            println!(
+            output::line(&format!(
                 "{} runs, {} subscription-months, {} faults; story {:016x}",
                 campaign.runs, campaign.months, campaign.faults, campaign.hash
-            );
+            ))?;
         }
         let Some((plan, report)) = failed else {
             if !ground.json() {
-                println!("every promise was kept");
+                output::line("every promise was kept")?;
             }
             return Ok(ExitCode::from(exit::OK));
         };
         for line in &report.story {
-            eprintln!("{line}");
+            output::aside(line);
         }
         for breach in &report.breaches {
-            eprintln!("{breach}");
+            output::aside(&breach.to_string());
         }
-        eprintln!("{plan}");
+        output::aside(&plan.to_string());
         Ok(ExitCode::from(exit::FAILED))
     }
 

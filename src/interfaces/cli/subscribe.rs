@@ -18,6 +18,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Sources, secret};
 use crate::domain::calendar::Zone;
+use crate::domain::own_reference;
 use crate::engine::begin::{BeginError, Beginning, Begun};
 use crate::engine::{Engine, open};
 use crate::gateway::http::Http;
@@ -98,6 +99,9 @@ enum OsKind {
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
+        if !self.resume {
+            self.check_references()?;
+        }
         let settings = ground.load()?.settings;
         anyhow::ensure!(
             !settings.gateway.success_url.is_empty() && !settings.gateway.failure_url.is_empty(),
@@ -151,12 +155,15 @@ impl Args {
         }
     }
 
+    fn check_references(&self) -> anyhow::Result<()> {
+        own_reference::check(&self.reference).map_err(|fault| anyhow::anyhow!("--reference {fault}"))?;
+        if let Some(customer) = &self.customer_reference {
+            own_reference::check(customer).map_err(|fault| anyhow::anyhow!("--customer-reference {fault}"))?;
+        }
+        Ok(())
+    }
+
     async fn begin(&self, engine: &Engine) -> anyhow::Result<Begun> {
-        let plain = |text: &str| (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        anyhow::ensure!(
-            plain(&self.reference),
-            "--reference has 1 to 100 characters, none of them a control character"
-        );
         anyhow::ensure!(
             self.country.len() == 2 && self.country.bytes().all(|letter| letter.is_ascii_uppercase()),
             "--country is two capital letters, such as HK"

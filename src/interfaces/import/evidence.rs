@@ -7,7 +7,8 @@ use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::engine::hand_over::HandOver;
+use crate::domain::calendar::local_date;
+use crate::engine::hand_over::{Acceptable, HandOver};
 use crate::gateway::budget::TokenBucket;
 use crate::gateway::outcome::{LookOutcome, Payment, PaymentStatus};
 use crate::gateway::payments::Client;
@@ -26,6 +27,8 @@ pub enum Evidence {
     Nowhere(&'static str),
     /// Nowhere, although it should be; why. Rows that need it are rejected.
     Barred(String),
+    /// Nowhere yet: every row counts as good, so that nothing is missed by who only counts.
+    Presumed,
 }
 
 /// The look-ups of one import.
@@ -101,9 +104,13 @@ impl Desk {
 ///
 /// # Errors
 /// Why it is none, fit for an operator.
-pub fn judge(hand_over: &HandOver, outcome: Option<&LookOutcome>) -> Result<Option<String>, String> {
+pub fn judge(
+    hand_over: &HandOver,
+    accepted: &Acceptable,
+    outcome: Option<&LookOutcome>,
+) -> Result<Option<String>, String> {
     match outcome {
-        Some(LookOutcome::Seen(payment)) => agrees(hand_over, payment),
+        Some(LookOutcome::Seen(payment)) => agrees(hand_over, accepted, payment),
         Some(LookOutcome::NotFound) => Err("first_payment_id is not known to the gateway".to_owned()),
         Some(LookOutcome::OurFault { status }) => later(&format!("the gateway refuses our key: HTTP {status}")),
         Some(LookOutcome::RateLimited) => later("the gateway limits our rate"),
@@ -117,7 +124,7 @@ pub fn later(why: &str) -> Result<Option<String>, String> {
     Err(format!("first_payment_id could not be looked up ({why}); import the rejects file again later"))
 }
 
-fn agrees(hand_over: &HandOver, payment: &Payment) -> Result<Option<String>, String> {
+fn agrees(hand_over: &HandOver, accepted: &Acceptable, payment: &Payment) -> Result<Option<String>, String> {
     match &payment.status {
         PaymentStatus::Captured | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded => {}
         other => return Err(format!("first_payment_id is {}, not Captured", other.word())),
@@ -125,6 +132,16 @@ fn agrees(hand_over: &HandOver, payment: &Payment) -> Result<Option<String>, Str
     // The payment's own reference is the shop's name for the payment, not for the subscription, and may be anything.
     if payment.subscription.as_ref().is_some_and(|subscription| *subscription != hand_over.reference) {
         return Err("first_payment_id was made for another subscription, says its metadata".to_owned());
+    }
+    // When it was captured the answer does not tell; it was soon after it was asked for.
+    if let Some(paid_at) = payment.requested_on
+        && accepted.is_paid_by(paid_at)
+    {
+        return Err(format!(
+            "first_payment_id was made on {} and has paid a period that would be charged again at once: give next_charge_on, the first \
+             day of the first period that is not paid",
+            local_date(&hand_over.zone, paid_at)
+        ));
     }
     match &payment.source_id {
         Some(source) if !hand_over.source_id.is_empty() && *source != hand_over.source_id => {

@@ -220,12 +220,32 @@ fn json_row(mapping: &Mapping, text: String) -> (Record, Result<Cells, String>) 
             (None, _) => faults.push(columns::unknown(name, place + 1)),
             (Some(REASON | IGNORED), _) | (Some(_), Value::Null) => {}
             (Some(column), Value::String(text)) => row.put(column, text),
-            (Some(column), _) => faults.push(format!("{column} is no text in quotes")),
+            (Some(column), value) => match whole_number(column, value) {
+                Ok(digits) => row.put(column, &digits),
+                Err(what) => faults.push(format!("{column} {what}")),
+            },
         }
     }
     faults.extend(mapping.faults(fields.keys().map(String::as_str)));
     let cells = if faults.is_empty() { Ok(row) } else { Err(faults.join("; ")) };
     (Record::Fields(fields), cells)
+}
+
+/// The columns that hold a number.
+const NUMBERS: [&str; 2] = ["amount_minor", "amount"];
+
+/// The digits of a number in a column that holds one. A number with a point or an exponent is not taken: what is read as a binary fraction
+/// is not what was written.
+fn whole_number(column: &str, value: &Value) -> Result<String, &'static str> {
+    match value {
+        Value::Number(number) if NUMBERS.contains(&column) => match number.as_u64() {
+            Some(whole) => Ok(whole.to_string()),
+            None => Err("is no whole number; write it in quotes, as in \"128.00\""),
+        },
+        Value::Number(_) => Err("is a number and no text in quotes"),
+        Value::Bool(_) => Err("is true or false and no text in quotes"),
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => Err("is no text in quotes"),
+    }
 }
 
 /// Stands where a cell is missing, and where a letter could not be read.

@@ -1,8 +1,8 @@
 //! The rejects file: every row that was refused, in the input's own format and with its reason, to be mended and imported again.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -16,20 +16,30 @@ const MOST_FILES: u32 = 1_000;
 /// Where rejected rows go.
 #[derive(Debug, Clone)]
 pub enum Place {
-    /// This file, whatever it held.
+    /// This file, whatever it held. It is opened before the first row, and made empty by the first that is rejected.
     At(PathBuf),
-    /// A new file beside the input: one that somebody may be mending is never written over.
+    /// A new file beside the input, or an empty one that a killed import left: one that somebody may be mending is never written over.
     Beside(PathBuf),
     /// Nowhere.
     Nowhere,
 }
 
-/// The file, made when the first row comes.
+/// The file. One that nobody named is made when the first row comes.
 #[derive(Debug)]
 pub struct Rejects {
     place: Place,
     format: Format,
+    /// The named one, until a row comes.
+    named: Option<Named>,
     open: Option<(PathBuf, Sink)>,
+}
+
+#[derive(Debug)]
+struct Named {
+    path: PathBuf,
+    file: File,
+    /// Whether it was not there before.
+    is_new: bool,
 }
 
 #[derive(Debug)]
@@ -39,9 +49,20 @@ enum Sink {
 }
 
 impl Rejects {
-    /// A file that is not there yet.
-    pub fn new(place: Place, format: Format) -> Self {
-        Rejects { place, format, open: None }
+    /// No row yet.
+    ///
+    /// # Errors
+    /// Where a named file cannot be written.
+    pub fn new(place: Place, format: Format) -> io::Result<Self> {
+        let named = match &place {
+            Place::At(path) => {
+                let is_new = !path.exists();
+                let file = options().create(true).truncate(false).open(path)?;
+                Some(Named { path: path.clone(), file, is_new })
+            }
+            Place::Beside(_) | Place::Nowhere => None,
+        };
+        Ok(Rejects { place, format, named, open: None })
     }
 
     /// Adds the row of a line.
@@ -62,6 +83,7 @@ impl Rejects {
                     // By the file's own names, so that the same --map fits it.
                     let names = headings.iter().map(|it| it.name.as_str()).filter(|name| *name != REASON);
                     writer.write_record(names.chain([REASON]))?;
+                    writer.flush()?;
                     Sink::Csv(Box::new(writer))
                 }
                 Layout::Jsonl(_) => Sink::Jsonl(BufWriter::new(file)),
@@ -88,27 +110,40 @@ impl Rejects {
         Ok(())
     }
 
-    /// Writes everything down, and says where.
+    /// Hands what was added to the system.
     ///
     /// # Errors
     /// Where the file cannot be written.
-    pub fn finish(self) -> io::Result<Option<PathBuf>> {
-        let Some((path, sink)) = self.open else { return Ok(None) };
-        match sink {
-            Sink::Csv(mut writer) => writer.flush()?,
-            Sink::Jsonl(mut writer) => writer.flush()?,
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.open {
+            Some((_, Sink::Csv(writer))) => writer.flush(),
+            Some((_, Sink::Jsonl(writer))) => writer.flush(),
+            None => Ok(()),
         }
-        Ok(Some(path))
     }
 
-    fn make(&self) -> io::Result<Option<(PathBuf, File)>> {
-        // The rows name people: nobody but the owner reads them.
-        let options = || OpenOptions::new().write(true).mode(0o600).clone();
+    /// Writes everything down, and says where. A named file that was made and stayed empty is taken away.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn finish(mut self) -> io::Result<Option<PathBuf>> {
+        self.flush()?;
+        if let Some(Named { path, is_new: true, .. }) = self.named {
+            std::fs::remove_file(path)?;
+        }
+        Ok(self.open.map(|(path, _)| path))
+    }
+
+    fn make(&mut self) -> io::Result<Option<(PathBuf, File)>> {
         match &self.place {
             Place::Nowhere => Ok(None),
-            Place::At(path) => {
-                let file = options().create(true).truncate(true).open(path)?;
-                Ok(Some((path.clone(), file)))
+            Place::At(_) => {
+                let Some(Named { path, file, .. }) = self.named.take() else { return Ok(None) };
+                // A pipe or a terminal has no length.
+                if file.metadata()?.is_file() {
+                    file.set_len(0)?;
+                }
+                Ok(Some((path, file)))
             }
             Place::Beside(input) => {
                 for n in 1..=MOST_FILES {
@@ -118,11 +153,20 @@ impl Rejects {
                         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                         Err(error) => return Err(error),
                     }
+                    let is_ours = |it: Metadata| it.is_file() && it.len() == 0 && it.permissions().mode() & 0o077 == 0;
+                    if std::fs::symlink_metadata(&path).is_ok_and(is_ours) {
+                        return Ok(Some((path.clone(), options().open(&path)?)));
+                    }
                 }
                 Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many rejects files stand beside the input"))
             }
         }
     }
+}
+
+/// The rows name people: nobody but the owner reads them.
+fn options() -> OpenOptions {
+    OpenOptions::new().write(true).mode(0o600).clone()
 }
 
 /// The cells under the rejects file's header. A row that did not fit the input's header must not fit this one by chance: of a short row

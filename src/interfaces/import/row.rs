@@ -7,10 +7,10 @@ use super::columns::Cells;
 use super::format::LOST;
 use super::price::Stated;
 use crate::domain::calendar::Zone;
+use crate::domain::own_reference::{self, ReferenceFault};
 use crate::engine::hand_over::HandOver;
 use crate::store::customers::NewCustomer;
 
-const LONGEST_REFERENCE: usize = 100;
 const LONGEST_PERSONAL: usize = 255;
 const DEFAULT_COUNTRY: &str = "HK";
 const DEFAULT_ZONE: &str = "Asia/Hong_Kong";
@@ -43,9 +43,9 @@ pub fn hand_over(cells: &Cells) -> Result<(HandOver, Stated), String> {
         faults.note("first_payment_id", "is not pay_ and letters or digits");
     }
     let customer_reference = cells.get("customer_reference").unwrap_or(reference);
-    faults.bound("reference", reference, LONGEST_REFERENCE);
+    faults.own_reference("reference", reference);
     if customer_reference != reference {
-        faults.bound("customer_reference", customer_reference, LONGEST_REFERENCE);
+        faults.own_reference("customer_reference", customer_reference);
     }
     let customer = NewCustomer {
         reference: customer_reference.to_owned(),
@@ -99,6 +99,14 @@ impl Faults {
             self.note(column, "is missing");
             ""
         })
+    }
+
+    fn own_reference(&mut self, column: &str, text: &str) {
+        match own_reference::check(text) {
+            // Both were noted above, as of any other column.
+            Ok(()) | Err(ReferenceFault::Missing | ReferenceFault::Control) => {}
+            Err(fault) => self.note(column, &fault.to_string()),
+        }
     }
 
     fn bound(&mut self, column: &str, text: &str, longest: usize) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::domain::money::{Currency, Money};
-use crate::engine::hand_over::FallsDue;
+use crate::engine::hand_over::{BeyondPlan, FallsDue, Terms};
 
 /// So many rejected rows are kept to be shown; the rejects file has all of them.
 const MOST_KEPT: usize = 1_000;
@@ -28,8 +28,14 @@ pub struct Summary {
     pub rejected: u64,
     /// Rows entered although their first payment was not looked up.
     pub not_looked_up: u64,
-    /// Charges that the plans of today and tomorrow have no room for.
-    pub beyond_plan: i64,
+    /// Rejected rows whose subscription is in the books with another source, plan or e-mail address.
+    pub there_otherwise: u64,
+    /// Rows entered beside another on the same source and plan, as was meant.
+    pub another: u64,
+    /// Charges that the plans of today and tomorrow have no room for, as a rehearsal counts them.
+    pub beyond_plan: BeyondPlan,
+    /// Whether the whole was refused because of them, and nothing was entered.
+    pub refused: bool,
     /// Whether the file's columns were called otherwise.
     pub mapped: bool,
     /// Where the rejected rows stand.
@@ -37,6 +43,7 @@ pub struct Summary {
     first_rejected: Vec<Rejected>,
     due_now: BTreeMap<Currency, Due>,
     held: u64,
+    acknowledged: bool,
 }
 
 /// A rejected row.
@@ -56,8 +63,28 @@ struct Due {
 
 impl Summary {
     /// Nothing yet.
-    pub(super) fn new(dry_run: bool) -> Self {
-        Summary { dry_run, ..Summary::default() }
+    pub(super) fn new(dry_run: bool, terms: Terms) -> Self {
+        Summary { dry_run, acknowledged: terms.acknowledged, ..Summary::default() }
+    }
+
+    /// Whether the day's plans have no room for it, and nobody has acknowledged that: an import enters nothing then.
+    pub fn exceeds_plan(&self) -> bool {
+        !self.acknowledged && self.beyond_plan.count() > 0
+    }
+
+    /// What a rehearsal counted, for an import that was refused by it.
+    pub fn refused(self) -> Summary {
+        Summary { dry_run: false, refused: true, ..self }
+    }
+
+    /// The rows that went in.
+    pub fn went_in(&self) -> u64 {
+        if self.dry_run || self.refused { 0 } else { self.entered }
+    }
+
+    /// Whether every row is in the books, or would be.
+    pub fn is_whole(&self) -> bool {
+        self.rejected == 0 && !self.exceeds_plan()
     }
 
     /// Notes a rejected row.
@@ -99,7 +126,7 @@ impl Summary {
 
     /// The whole in sentences, one a line.
     pub fn sentences(&self) -> Vec<String> {
-        let entered = if self.dry_run { "would be entered" } else { "entered" };
+        let entered = if self.dry_run || self.refused { "would be entered" } else { "entered" };
         let rows = if self.read == 1 { "row" } else { "rows" };
         let mut lines = vec![format!(
             "{} {rows} read: {} {entered}, {} already there, {} rejected.",
@@ -116,12 +143,25 @@ impl Summary {
         if self.held > 0 {
             lines.push(format!("Periods held back by the catch-up rule until somebody decides: {}.", self.held));
         }
-        if self.beyond_plan > 0 {
+        if self.beyond_plan.count() > 0 {
+            let BeyondPlan { today, tomorrow } = self.beyond_plan;
+            let then = match (self.refused, self.acknowledged) {
+                (true, _) => "Nothing was entered: see whether they are meant, and import again with --accept.",
+                (false, false) => "An import enters nothing then, unless --accept acknowledges them.",
+                (false, true) => "They are acknowledged by --accept.",
+            };
             lines.push(format!(
-                "{} charges go beyond the plans of today and tomorrow, and were not acknowledged by --accept: collecting will stop \
-                 at them until somebody has looked and says `dues resume-collecting`.",
-                self.beyond_plan
+                "Charges beyond what the plans of the days leave room for (days in UTC): {today} today, {tomorrow} tomorrow. {then}"
             ));
+        }
+        if self.there_otherwise > 0 {
+            lines.push(format!(
+                "Rejected because they are in the books with another source, plan or e-mail address: {}.",
+                self.there_otherwise
+            ));
+        }
+        if self.another > 0 {
+            lines.push(format!("Beside another subscription on the same source and plan: {}.", self.another));
         }
         if self.not_looked_up > 0 {
             lines.push(format!("First payments that were not looked up at the gateway: {}.", self.not_looked_up));
@@ -145,14 +185,19 @@ impl Summary {
         json!({
             "dry_run": self.dry_run,
             "read": self.read,
-            "entered": self.entered,
+            "entered": if self.refused { 0 } else { self.entered },
             "already_there": self.already_there,
             "rejected_count": self.rejected,
             "rejected": rejected,
             "rejects_file": self.rejects_file.as_ref().map(|path| path.display().to_string()),
             "due_now": self.due_now.iter().map(due).collect::<Vec<Value>>(),
             "held": self.held,
-            "beyond_plan": self.beyond_plan,
+            "there_otherwise": self.there_otherwise,
+            "another": self.another,
+            "beyond_plan": self.beyond_plan.count(),
+            "beyond_plan_today": self.beyond_plan.today,
+            "beyond_plan_tomorrow": self.beyond_plan.tomorrow,
+            "refused": self.refused,
             "not_looked_up": self.not_looked_up,
         })
     }
