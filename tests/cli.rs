@@ -36,6 +36,8 @@ mod qr_code;
 mod report;
 #[path = "cli/sandbox.rs"]
 mod sandbox;
+#[path = "cli/screens.rs"]
+mod screens;
 #[path = "cli/shop.rs"]
 mod shop;
 #[path = "cli/spreadsheets.rs"]
