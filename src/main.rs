@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use dues::interfaces::cli::{Cli, code_of, told};
+use dues::interfaces::cli::{self, Cli};
 
 fn main() -> ExitCode {
     let cli = Cli::of_command_line();
+    let as_json = cli.json();
     // sqlx and reqwest share one provider of cryptography; which one is said once, before either asks.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("dues: another provider of cryptography is installed already");
@@ -20,9 +21,6 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(cli.run()) {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("dues: {}", told(&error));
-            ExitCode::from(code_of(&error))
-        }
+        Err(error) => ExitCode::from(cli::print(&error, as_json)),
     }
 }

@@ -22,6 +22,8 @@ mod demo;
 mod doctor;
 #[path = "cli/doors.rs"]
 mod doors;
+#[path = "cli/failures.rs"]
+mod failures;
 #[path = "cli/ledger.rs"]
 mod ledger;
 #[path = "cli/manual.rs"]
@@ -36,6 +38,10 @@ mod qr_code;
 mod report;
 #[path = "cli/sandbox.rs"]
 mod sandbox;
+#[path = "cli/sandbox_help.rs"]
+mod sandbox_help;
+#[path = "cli/screens.rs"]
+mod screens;
 #[path = "cli/shop.rs"]
 mod shop;
 #[path = "cli/spreadsheets.rs"]

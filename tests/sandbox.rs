@@ -407,12 +407,29 @@ fn a_script_error_names_the_rule() {
         ("[[rule]]\noutcome = \"capture\"\nfrom = \"tomorrow\"", "`from` must be an instant"),
         ("[[rule]]\noutcome = \"capture\"\ncode = \"20051\"", "`code` needs outcome"),
         ("[[rules]]\n", "not a TOML file"),
+        ("[[rule]]\noutcome = \"capture\"\namount_minor = -5", "`amount_minor` lies between 1 and"),
+        ("[[rule]]\noutcome = \"capture\"\namount_minor = 0", "`amount_minor`"),
+        (
+            "[[rule]]\noutcome = \"capture\"\nfrom = 2026-03-02T00:00:00Z\nuntil = 2026-03-01T00:00:00Z",
+            "`until` must be later than `from`",
+        ),
+        (
+            "[[rule]]\noutcome = \"capture\"\nfrom = 2026-03-02T00:00:00Z\nuntil = 2026-03-02T08:00:00+08:00",
+            "`until` must be later than `from`",
+        ),
+        ("[[rule]]\noutcome = \"decline\"\ncode = \"99\"", "`code` must be five"),
+        ("[[rule]]\noutcome = \"decline\"\ncode = \"10000\"", "`code` must be five"),
+        ("[[rule]]\noutcome = \"decline\"\ncode = \"200r1\"", "`code` must be five"),
     ] {
         let error = Script::from_toml(text).unwrap_err();
         assert!(error.to_string().contains(expected), "{text:?} gave {error}");
     }
     let fine = "[[rule]]\nfault = \"status\"\nshown = \"On Hold\"\nfrom = 2026-03-01T00:00:00Z\nuntil = \"2026-03-02T00:00:00+08:00\"";
     assert_eq!(Script::from_toml(fine).unwrap().rules[0].when.from, Some(start()));
+    for code in ["20051", "200R1", "2005C", "30041", "43401", "USER_BALANCE_NOT_ENOUGH"] {
+        let text = format!("[[rule]]\noutcome = \"decline\"\ncode = {code:?}");
+        assert_eq!(Script::from_toml(&text).unwrap().rules.len(), 1, "{code}");
+    }
 }
 
 // ---- refunds

@@ -8,6 +8,7 @@ mod completions;
 mod customer;
 mod demo;
 mod doctor;
+mod failure;
 mod import;
 mod journal;
 mod ledger;
@@ -27,7 +28,10 @@ mod status;
 mod stop;
 mod subscribe;
 mod subscription;
+#[cfg(test)]
+mod texts;
 mod verify;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +45,25 @@ use crate::clock::Clock;
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::engine::{Rules, open};
 use crate::store::Store;
+
+pub use failure::{Kind, NotFound, WrongConfig, WrongUsage, code_of, print, told};
+
+/// The heading of what every command takes.
+const GLOBAL: &str = "Options of every command";
+
+/// What prints one table, which --csv can take: commands, one of them with a flag.
+const TABLES: &[&str] = &[
+    "subscription list",
+    "charge list",
+    "review list",
+    "report",
+    "plans",
+    "status",
+    "verify",
+    "ledger show",
+    "check --show",
+    "demo",
+];
 
 /// Exit codes, as `--help` tells them.
 pub mod exit {
@@ -70,27 +93,30 @@ pub mod exit {
 
 /// Charges subscriptions to AlipayHK wallets through Checkout.com, once per period.
 #[derive(Debug, Parser)]
-#[command(name = "dues", version, about, max_term_width = 100)]
+#[command(name = "dues", version, about, max_term_width = 80)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done in part, 4 not found, 78 wrong config.\n\n\
+    With --json a failure prints one line on standard output too: {\"error\": {\"kind\": \"...\", \"message\": \"...\", \"exit_code\": N}}. \
+    Its kind is usage, config, not_found, refused (as things stand it may not be done), database, gateway_refused (it answered no), \
+    gateway_away (it did not answer) or failed.\n\n\
     Examples:\n  dues demo                       a year of billing in seconds, simulated\n  \
-    dues check --show               is the config right, and where does each value come from\n  \
-    dues import subscriptions.csv   hand over subscriptions whose first payment was made elsewhere\n  \
+    dues check --show               is the config right, and whence each value\n  \
+    dues import subscriptions.csv   hand over subscriptions begun elsewhere\n  \
     dues run                        the daemon\n  \
     dues report collected           what was collected, month by month"
 )]
 pub struct Cli {
     /// The config file; drop-in files stand beside it in dues.d/. Without it /etc/dues/dues.toml, where there is one
-    #[arg(long, global = true, value_name = "FILE", env = "DUES_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "DUES_CONFIG", help_heading = GLOBAL)]
     config: Option<PathBuf>,
     /// Sets one key over every other source, as in --set engine.batch=200
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, help_heading = GLOBAL)]
     set: Vec<(String, String)>,
     /// Prints JSON instead of tables and sentences
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// Prints CSV instead of a table, for spreadsheets: exact amounts, whole cells, the names of --json as headings
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     csv: bool,
     #[command(subcommand)]
     command: Command,
@@ -139,10 +165,8 @@ enum Command {
     /// Plays seeded worlds full of faults, and checks that every period is charged once
     Simulate(simulate::Args),
     /// Writes the man pages into a directory
-    #[command(hide = true)]
     Man(man::Args),
     /// Prints the completions of a shell
-    #[command(hide = true)]
     Completions(completions::Args),
 }
 
@@ -165,21 +189,6 @@ pub struct Ground {
     /// How the answer is printed.
     pub format: Format,
 }
-
-/// The config is wrong; the faults say where.
-#[derive(Debug, thiserror::Error)]
-#[error("the config is wrong:\n{0}")]
-pub struct WrongConfig(pub String);
-
-/// The command line lacks something that clap cannot know of.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct WrongUsage(pub &'static str);
-
-/// What was asked for does not exist.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotFound(pub String);
 
 impl Ground {
     /// Whether JSON is printed.
@@ -254,30 +263,6 @@ impl Command {
             }
         }
     }
-
-    /// Whether what it prints is one table, which --csv can take.
-    fn has_table(&self) -> bool {
-        match self {
-            Command::Check(args) => args.has_table(),
-            Command::Subscription(args) => args.has_table(),
-            Command::Charge(args) => args.has_table(),
-            Command::Review(args) => args.has_table(),
-            Command::Ledger(args) => args.has_table(),
-            Command::Plans(_) | Command::Status(_) | Command::Report(_) | Command::Verify(_) | Command::Demo(_) => true,
-            Command::Run(_)
-            | Command::Doctor(_)
-            | Command::Backup(_)
-            | Command::Customer(_)
-            | Command::Migrate(_)
-            | Command::Import(_)
-            | Command::Subscribe(_)
-            | Command::ResumeCollecting(_)
-            | Command::Sandbox(_)
-            | Command::Simulate(_)
-            | Command::Man(_)
-            | Command::Completions(_) => false,
-        }
-    }
 }
 
 /// The books for a command that enters something. They are there already: a mistyped path would make books that no daemon reads. Their
@@ -295,30 +280,37 @@ impl Cli {
     /// Reads the command line; a wrong one, `--help` and `--version` end the process.
     pub fn of_command_line() -> Cli {
         let mut command = whole_command();
-        let matches = command.get_matches_mut();
-        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let as_json = std::env::args_os().any(|it| it == "--json");
+        let matches = command.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|it| leave(&it, as_json));
+        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|it| leave(&it, as_json));
         cli.set = levels(&matches).filter_map(|it| it.get_many("set")).flatten().cloned().collect();
         let config_is_given = matches.value_source("config") == Some(ValueSource::CommandLine);
         if let Some(why) = cli.command.takes_no_config()
             && (config_is_given || !cli.set.is_empty())
         {
-            command.error(ErrorKind::ArgumentConflict, why).exit();
+            leave(&command.error(ErrorKind::ArgumentConflict, why), as_json);
         }
-        if let Some(why) = cli.wrong_format() {
-            command.error(ErrorKind::ArgumentConflict, why).exit();
+        if let Some(why) = cli.wrong_format(&matches) {
+            leave(&command.error(ErrorKind::ArgumentConflict, why), as_json);
         }
         cli
     }
 
+    /// Whether JSON was asked for.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
     /// Why it cannot be printed as was asked. Clap's own conflicts do not see a global argument on the other side of a subcommand.
-    fn wrong_format(&self) -> Option<&'static str> {
+    fn wrong_format(&self, matches: &ArgMatches) -> Option<String> {
         if self.csv && self.json {
-            Some("--csv and --json are two forms of one answer: choose one of them")
-        } else if self.csv && !self.command.has_table() {
-            Some(
-                "what this command prints is no table, so there is no --csv: leave it out, or use --json; the lists, `dues report`, \
-                `dues status`, `dues verify`, `dues ledger show` and `dues check --show` have it",
-            )
+            Some("--csv and --json are two forms of one answer: choose one of them".to_owned())
+        } else if self.csv && !has_table(matches) {
+            let tables: Vec<String> = TABLES.iter().map(|table| format!("`dues {table}`")).collect();
+            let tables = tables.join(", ");
+            Some(format!(
+                "what this command prints is no table, so there is no --csv: leave it out, or use --json; {tables} have it"
+            ))
         } else {
             None
         }
@@ -327,7 +319,7 @@ impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// An error chain for the operator; [`code_of`] gives its exit code.
+    /// An error chain for the operator; [`print`] tells it and gives its exit code.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let ground = Ground {
             sources: Sources { file: self.config, environment: Sources::process_environment(), flags: self.set },
@@ -364,38 +356,27 @@ impl Cli {
     }
 }
 
-/// An error and its causes in one line. Some libraries repeat a cause in the text above it; it is told once.
-pub fn told(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
+/// Ends the process as clap does, and prints a wrong command line as JSON too where that was asked for.
+fn leave(error: &clap::Error, as_json: bool) -> ! {
+    if as_json && error.use_stderr() {
+        let text = error.render().to_string();
+        let message = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().trim();
+        // Standard output that fails too leaves the text on standard error.
+        drop(output::line(&failure::document(Kind::Usage, message).to_string()));
     }
-    text
+    error.exit()
 }
 
-/// The exit code of an error.
-pub fn code_of(error: &anyhow::Error) -> u8 {
-    let wrong_config = error.chain().any(|it| {
-        it.is::<WrongConfig>()
-            || it.is::<config::secret::SecretError>()
-            || matches!(
-                it.downcast_ref(),
-                Some(crate::store::StoreError::Pinned { .. } | crate::store::StoreError::Url(_))
-            )
-    });
-    if wrong_config {
-        exit::CONFIG
-    } else if error.chain().any(|it| it.is::<NotFound>()) {
-        exit::NOT_FOUND
-    } else if error.chain().any(|it| it.is::<WrongUsage>()) {
-        exit::USAGE
-    } else {
-        exit::FAILED
-    }
+/// Whether what the command prints is one table.
+fn has_table(matches: &ArgMatches) -> bool {
+    let names: Vec<&str> = levels(matches).filter_map(ArgMatches::subcommand_name).collect();
+    let name = names.join(" ");
+    let innermost = levels(matches).last();
+    let is_given = |flag| innermost.is_some_and(|it| matches!(it.try_get_one::<bool>(flag), Ok(Some(true))));
+    TABLES.iter().any(|table| match table.split_once(" --") {
+        Some((command, flag)) => command == name && is_given(flag),
+        None => *table == name,
+    })
 }
 
 /// The command line as it is read: what the man pages and the completions tell of.
@@ -425,23 +406,12 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, CommandFactory, exit, told};
+    use super::{Cli, CommandFactory, exit};
 
     #[test]
     fn the_help_and_the_man_pages_tell_the_same_exit_codes() {
         let told: Vec<String> = exit::MEANINGS.iter().map(|(code, meaning)| format!("{code} {meaning}")).collect();
         let help = Cli::command().get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.starts_with(&format!("Exit codes: {}.", told.join(", "))), "{help}");
-    }
-
-    #[test]
-    fn a_cause_is_told_once() {
-        let refused = || std::io::Error::from_raw_os_error(111);
-        let repeats = anyhow::Error::new(refused()).context(format!("no connection: {}", refused()));
-        assert_eq!(
-            told(&repeats.context("nothing was read")),
-            format!("nothing was read: no connection: {}", refused())
-        );
-        assert_eq!(told(&anyhow::anyhow!("b").context("a")), "a: b");
     }
 }

@@ -314,7 +314,8 @@ async fn new_rules(
 fn withheld(names: &BTreeSet<String>) -> String {
     let names = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     format!(
-        "the price of {names} changes by more than limits.price_change_percent: `dues plans` shows it, and `dues plans --accept PLAN` takes it up"
+        "the price of {names} changes by more than limits.price_change_percent: `dues plans` shows it, and \
+         `dues plans --accept PLAN --reason TEXT` takes it up"
     )
 }
 

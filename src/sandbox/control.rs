@@ -58,7 +58,7 @@ pub(super) fn answer(sandbox: &Sandbox, request: &HttpRequest<'_>, parts: &[&str
         (Method::Post, ["payments", id, verb @ ("approve" | "refuse" | "overturn")]) => {
             nothing_in(request).and_then(|()| decide(sandbox, id, verb))
         }
-        (Method::Post, ["sources", id, "revoke"]) => nothing_in(request).and_then(|()| revoke(sandbox, id)),
+        (Method::Post, ["sources", id, "revoke"]) => revoke(sandbox, id, request.body),
         (Method::Post, ["script"]) => set_script(sandbox, request.body),
         (Method::Post, ["unauthorised"]) => set_unauthorised(sandbox, request.body),
         _ => Err(Refused::here(
@@ -93,9 +93,25 @@ fn decide(sandbox: &Sandbox, id: &str, verb: &str) -> Result<Answer, Refused> {
     Err(Refused::here(409, "id", &format!("{verb} needs {wanted}; this one is {}", status.as_str())))
 }
 
-fn revoke(sandbox: &Sandbox, id: &str) -> Result<Answer, Refused> {
+/// A source that was never heard of is more often misspelt than imported, so that one must be said to be.
+fn revoke(sandbox: &Sandbox, id: &str, body: &[u8]) -> Result<Answer, Refused> {
     if !is_id(id, "src_", 1..=64) {
         return Err(Refused::here(422, "id", "a source is src_ and letters or digits"));
+    }
+    let mut fields = if body.is_empty() { Map::new() } else { object(body)? };
+    let imported = match fields.remove("imported") {
+        None => false,
+        Some(value) => {
+            value.as_bool().ok_or_else(|| Refused::here(422, "imported", "`imported` must be true or false"))?
+        }
+    };
+    nothing_left(&fields)?;
+    if !imported && !sandbox.state().ledger.has_seen_source(id) {
+        let error = format!(
+            "no source {} was made or charged here; where one is imported and was not charged yet, send {{\"imported\": true}}",
+            shown(id)
+        );
+        return Err(Refused::here(404, "id", &error));
     }
     sandbox.revoke_source(id);
     Ok(Answer::json(200, &json!({ "source_id": id, "revoked_at": sandbox.0.clock.now() })))

@@ -213,6 +213,13 @@ impl Ledger {
         declined
     }
 
+    /// Whether this source was made or charged here. Asked so rarely that it needs no index of its own.
+    pub(super) fn has_seen_source(&self, source_id: &str) -> bool {
+        self.sources.contains_key(source_id)
+            || self.revoked.contains_key(source_id)
+            || self.payments.iter().any(|payment| payment.source_id.as_deref() == Some(source_id))
+    }
+
     /// From `now` on, every new charge on this source is declined.
     pub(super) fn revoke(&mut self, source_id: &str, now: Instant) {
         self.revoked.insert(source_id.to_owned(), now);

@@ -7,7 +7,7 @@ use crate::doors::COMMANDS;
 use crate::shop::{Shop, said};
 
 #[test]
-fn every_command_has_its_page_and_no_hidden_one() {
+fn every_command_has_its_page() {
     let shop = Shop::without_books();
     let said = said(&mut shop.bare(&["man", "pages"]));
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
@@ -63,6 +63,8 @@ fn a_shell_accepts_its_completions_and_bash_knows_the_reports() {
             let word = if shell == "fish" { word.trim_start_matches('-') } else { word };
             assert!(said.out.contains(word), "{shell}: {word} is missing");
         }
+        // The ways to resolve a case. That of bash knows no words for a second argument.
+        assert!(shell == "bash" || said.out.contains("not-charged"), "{shell}");
         shop.write(shell, &said.out);
     }
     let checked = Command::new("bash").arg("-n").arg(shop.path("bash")).output().unwrap();
@@ -72,6 +74,18 @@ fn a_shell_accepts_its_completions_and_bash_knows_the_reports() {
         "source ./bash; COMP_WORDS=(dues report re); COMP_CWORD=2; _dues dues re report; echo \"${COMPREPLY[*]}\"";
     let offered = Command::new("bash").args(["-c", ask]).current_dir(shop.path(".")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&offered.stdout).trim(), "reviews recovered refunded", "{offered:?}");
+    // The states of a list.
+    for (typed, wanted) in [("charge list --state re", "retrying"), ("subscription list --state pa", "past_due paused")]
+    {
+        let words: Vec<&str> = typed.split(' ').collect();
+        let (last, before) = (words[words.len() - 1], words[words.len() - 2]);
+        let ask = format!(
+            "source ./bash; COMP_WORDS=(dues {typed}); COMP_CWORD={}; _dues dues {last} {before}; echo \"${{COMPREPLY[*]}}\"",
+            words.len()
+        );
+        let offered = Command::new("bash").args(["-c", &ask]).current_dir(shop.path(".")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&offered.stdout).trim(), wanted, "{typed}: {offered:?}");
+    }
 }
 
 #[test]

@@ -1,25 +1,12 @@
 //! The QR code of a first payment's link, on a real pseudo-terminal (`script` of util-linux makes it), read back by another library.
 
-use std::process::{Command, Stdio};
-
 use crate::sandbox::Running;
+use crate::screens::on_a_terminal;
 use crate::shop::Shop;
 use crate::subscribe::Counter;
 
 /// Pixels of a module: a camera sees more than one.
 const SCALE: usize = 4;
-
-/// What `command` prints on a terminal of so many columns.
-fn on_a_terminal(command: &Command, columns: u16, variables: &[(&str, &str)]) -> String {
-    let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap());
-    let words: Vec<String> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
-    let line = format!("stty rows 50 cols {columns} && exec {}", words.join(" "));
-    let mut script = Command::new("script");
-    script.args(["-qec", &line, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
-    script.env("DUES_SECRET_KEY", "sk_sbox_simulated").envs(variables.iter().copied()).stdin(Stdio::null());
-    let output = script.output().unwrap();
-    String::from_utf8(output.stdout).unwrap().replace('\r', "")
-}
 
 /// The lines of the code, without their colours, and whether they were coloured.
 fn code_in(text: &str) -> (Vec<Vec<char>>, bool) {

@@ -47,12 +47,12 @@ impl Drop for Running {
 }
 
 /// What a GET answers, head and body.
-fn get(url: &str, path: &str) -> String {
+pub fn get(url: &str, path: &str) -> String {
     ask(url, "GET", path, &[], "")
 }
 
 /// What a request answers, head and body.
-fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+pub fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
     try_to_ask(url, method, path, headers, body).unwrap()
 }
 
@@ -111,6 +111,8 @@ fn it_refuses_what_is_not_loopback_and_what_it_cannot_read() {
     let shop = Shop::without_books();
     shop.write("rules.toml", "[[rule]]\nname = \"odd\"\noutcome = \"explode\"\n");
     shop.write("empty", "\n");
+    shop.write("torn.toml", "[[rule]\nname = 1\n");
+    let torn = shop.path("torn.toml");
     let (rules, empty) = (shop.path("rules.toml"), shop.path("empty"));
     shop.write("damaged", "{\"version\": 1, \"paym");
     let (damaged, missing) = (shop.path("damaged"), shop.path("missing/state.json"));
@@ -125,11 +127,13 @@ fn it_refuses_what_is_not_loopback_and_what_it_cannot_read() {
         (["--listen", "[::]:0"], "loopback only"),
         (["--script", "no-such-file"], "no-such-file cannot be read"),
         (["--script", rules.to_str().unwrap()], "\"odd\""),
+        (["--script", torn.to_str().unwrap()], "is no script"),
         (["--secret-key-file", empty.to_str().unwrap()], "holds no secret key"),
     ] {
         let said = said(&mut shop.bare(&[&["sandbox"], &arguments[..]].concat()));
         assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
         assert!(said.err.contains(told), "{told:?} is missing in {}", said.err);
+        assert!(!said.err.ends_with("\n\n"), "an empty line at its end: {:?}", said.err);
     }
 }
 
@@ -149,7 +153,7 @@ fn charge(url: &str, key: &str) -> String {
     body_of(&answer)
 }
 
-fn body_of(answer: &str) -> String {
+pub fn body_of(answer: &str) -> String {
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
@@ -227,7 +231,7 @@ fn it_ends_where_its_state_cannot_be_kept() {
     let url = running.first_line()["url"].as_str().unwrap().to_owned();
     std::fs::remove_dir_all(&directory).unwrap();
     // It may end before it has answered.
-    let _answer = try_to_ask(&url, "POST", "/sandbox/sources/src_a/revoke", &[], "");
+    let _answer = try_to_ask(&url, "POST", "/sandbox/sources/src_a/revoke", &[], r#"{"imported": true}"#);
     let ended = (0..200).find_map(|_| {
         std::thread::sleep(Duration::from_millis(50));
         running.child.try_wait().unwrap()

@@ -83,6 +83,15 @@ fn where_there_is_no_table_csv_is_refused() {
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}: {said:?}");
         assert!(said.err.contains("is no table") && said.err.contains("--json"), "{arguments:?}: {said:?}");
     }
+    // Whatever the refusal names has it.
+    let refused = shop.dues(&["migrate", "--csv"]).err;
+    let named: Vec<&str> = refused.split('`').filter_map(|it| it.strip_prefix("dues ")).collect();
+    assert!(named.len() > 8 && named.contains(&"plans") && named.contains(&"check --show"), "{refused}");
+    for command in named.into_iter().filter(|it| *it != "demo") {
+        let arguments: Vec<&str> = command.split(' ').chain(["--csv"]).collect();
+        let said = shop.dues(&arguments);
+        assert!(said.code != 2 && !said.err.contains("--csv"), "{command}: {said:?}");
+    }
     for command in [["sandbox"], ["simulate"]] {
         assert_eq!(said(&mut shop.bare(&[&command[..], &["--csv"]].concat())).code, 2, "{command:?}");
     }
@@ -95,7 +104,8 @@ fn csv_and_json_are_not_asked_for_together() {
         [&["--csv", "report", "--json"][..], &["report", "--csv", "--json"], &["--json", "charge", "list", "--csv"]]
     {
         let said = shop.dues(arguments);
-        assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}: {said:?}");
+        let told: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!((said.code, &told["error"]["kind"]), (2, &Value::from("usage")), "{arguments:?}: {said:?}");
         assert!(said.err.contains("choose one of them"), "{said:?}");
     }
 }

@@ -54,6 +54,20 @@ fn the_customer_and_the_wallet_act_through_it() {
 }
 
 #[test]
+fn an_imported_source_is_revoked_once_it_is_charged_or_said_to_be_one() {
+    let (sandbox, clock) = sandbox(Script::default());
+    pay(&sandbox, "k1", &on_source(later("R-1"), "src_charged"));
+    assert_eq!(control(&sandbox, "sources/src_charged/revoke", "").status, 200);
+    assert_eq!(control(&sandbox, "sources/src_imported/revoke", "").status, 404);
+    assert_eq!(control(&sandbox, "sources/src_imported/revoke", r#"{"imported": true}"#).status, 200);
+    for (key, source) in [("k2", "src_charged"), ("k3", "src_imported")] {
+        let dead = id_of(&pay(&sandbox, key, &on_source(later(key), source)));
+        clock.advance(Duration::from_mins(1));
+        assert_eq!(look(&sandbox, &format!("payments/{dead}"))["response_code"], "20101");
+    }
+}
+
+#[test]
 fn a_script_is_set_and_cleared_at_run_time() {
     let (sandbox, clock) = sandbox(Script::default());
     let rules = json!({"rule": [
@@ -100,6 +114,9 @@ fn what_is_wrong_is_refused_with_its_field() {
         ("payments/pay_nothing/approve", "", 404, "id", "no payment pay_nothing"),
         ("sources/pay_x/revoke", "", 422, "id", "src_"),
         (&revoke, r#"{"at": 1}"#, 422, "at", "not known"),
+        (&revoke, r#"{"imported": 1}"#, 422, "imported", "true or false"),
+        ("sources/src_nope/revoke", "", 404, "id", "no source src_nope was made or charged here"),
+        ("sources/src_nope/revoke", r#"{"imported": false}"#, 404, "id", r#"{"imported": true}"#),
         ("unauthorised", "{}", 422, "unauthorised", "true or false"),
         ("unauthorised", r#"{"unauthorised": "yes"}"#, 422, "unauthorised", "true or false"),
         ("unauthorised", r#"{"unauthorised": true, "until": 1}"#, 422, "until", "not known"),

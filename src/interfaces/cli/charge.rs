@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::output::{self, Amount, Table, cut, minute};
 use super::spreadsheet::Spreadsheet;
+use super::words::one_of;
 use super::{Ground, NotFound, exit};
 use crate::clock::Instant;
 use crate::domain::charge::ChargeState;
@@ -43,7 +44,8 @@ enum Command {
     #[command(
         after_help = "It may be run while the daemon runs, and needs no secret key: the daemon looks the reference up, and sends. \
         Such a retry spends no dunning step. Nothing is sent beside an attempt that may still take money.\n\n\
-        Examples:\n  dues charge retry d1-t26t2ii4kkbtpadadftgb9bhsk-12 --reason \"the plan's price is corrected\""
+        Examples:\n  dues charge retry d1-t26t2ii4kkbtpadadftgb9bhsk-12 \\\n    \
+        --reason \"the plan's price is corrected\""
     )]
     Retry(act::Args),
     /// Forgives one charge: it is not owed any more, and never sent
@@ -54,8 +56,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// Only those in this state, such as paid or retrying
-    #[arg(long)]
+    /// Only those in this state
+    #[arg(long, value_parser = one_of::<ChargeState>(ChargeState::ALL.iter().map(|it| it.as_str())))]
     state: Option<ChargeState>,
     /// Only those of this subscription: its id, or the merchant's own reference
     #[arg(long, value_name = "NAME")]
@@ -76,11 +78,6 @@ pub struct Month {
 }
 
 impl Args {
-    /// Whether what it prints is one table.
-    pub fn has_table(&self) -> bool {
-        matches!(self.command, Command::List(_))
-    }
-
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         match self.command {

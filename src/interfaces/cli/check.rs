@@ -36,11 +36,6 @@ struct Good<'a> {
 }
 
 impl Args {
-    /// Whether what it prints is one table: the values.
-    pub fn has_table(&self) -> bool {
-        self.show
-    }
-
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let loaded = config::load(&ground.sources).and_then(|loaded| Ok((database_url(&loaded)?, loaded)));

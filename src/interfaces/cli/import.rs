@@ -38,14 +38,14 @@ const LONG: TimeDelta = TimeDelta::seconds(10);
     customer_reference, customer_name, customer_email, country, time_zone, next_charge_on are not, nor are amount_minor, \
     amount and currency, which must agree with the plan's price where they are given.\n\n\
     Without next_charge_on the period that runs now is charged at once.\n\n\
-    Examples:\n  dues import --template > subscriptions.csv   a file to begin with: every column and one row\n  \
+    Examples:\n  dues import --template > subscriptions.csv   a file to begin with\n  \
     dues import subscriptions.csv --dry-run      what would happen; writes nothing\n  \
-    dues import subscriptions.csv                enters what is good and is not there yet\n  \
-    dues import subscriptions.rejects.csv        the rejected rows, once they are mended\n  \
+    dues import subscriptions.csv                enters what is good and new\n  \
+    dues import subscriptions.rejects.csv        the rejected rows, once mended\n  \
     dues import export.txt --format jsonl        a JSON object on each line\n  \
     dues import - --format csv --rejects no.csv  what comes from standard input\n  \
-    dues import shop.csv --map \"Order No=reference\" --map Tariff=plan --map Colour=-\n                                               \
-    columns called otherwise, and one to be passed over")]
+    dues import shop.csv --map \"Order No=reference\" --map Tariff=plan \\\n    \
+    --map Colour=-                             other columns, one passed over")]
 pub struct Args {
     /// CSV with a header, or JSON Lines; - is standard input
     #[arg(required_unless_present = "template")]

@@ -34,8 +34,9 @@ enum Command {
     #[command(
         after_help = "It may be run while the daemon runs, and needs no secret key. What waits is looked up at the gateway before \
         it is sent, so that nobody is charged twice.\n\n\
-        Examples:\n  dues ledger acknowledge --reason \"restored the backup of 3 May, cancellations entered again\"\n  \
-        dues ledger acknowledge --reason \"as agreed with finance\" --operator \"Night Shift\" --yes"
+        Examples:\n  dues ledger acknowledge --reason \"the backup of 3 May is restored\"\n  \
+        dues ledger acknowledge --reason \"as agreed with finance\" \\\n    \
+        --operator \"Night Shift\" --yes"
     )]
     Acknowledge(acknowledge::Args),
 }
@@ -48,11 +49,6 @@ struct ShowArgs {
 }
 
 impl Args {
-    /// Whether what it prints is one table: the fences.
-    pub fn has_table(&self) -> bool {
-        matches!(self.command, Command::Show(_))
-    }
-
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         match self.command {

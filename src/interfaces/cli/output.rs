@@ -1,25 +1,21 @@
 //! How commands print: tables and pages for people, JSON for programs. Standard output may close at any time (a pager, `head`): then
 //! nothing more is written, and that is no error.
 
+mod table;
+
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use serde::Serialize;
 
 use crate::clock::Instant;
 use crate::domain::money::{Money, NotACurrency};
 
+pub use table::Table;
+
 /// The narrowest terminal that tables are fitted to.
 const NARROWEST: u16 = 40;
-/// The columns of free text. They alone give way where a terminal is too narrow: what a reader copies, compares or adds up (ids,
-/// times, amounts, states) stands on one line.
-const PROSE: &[&str] =
-    &["REASON", "DETAIL", "EVIDENCE", "VALUE", "FROM", "ABOUT", "CANCEL REASON", "SUGGESTION", "FINDING"];
-/// No column is kept wider than this for the sake of one word: a reference at the gateway has at most so many characters.
-const LONGEST_WORD: u16 = 50;
-/// What stands between two columns.
-const GAP: u16 = 2;
 /// How far a page's tables stand in.
 const INDENT: u16 = 2;
 
@@ -54,101 +50,6 @@ pub fn remark(text: &str) {
 pub fn aside(text: &str) {
     // As with a remark.
     let _ = writeln!(io::stderr().lock(), "{text}");
-}
-
-/// Rows under headings.
-#[derive(Debug)]
-pub struct Table {
-    headings: Vec<String>,
-    right: Vec<String>,
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// A table without rows.
-    pub fn new<H: AsRef<str>>(headings: &[H]) -> Self {
-        Table {
-            headings: headings.iter().map(|it| it.as_ref().to_owned()).collect(),
-            right: Vec::new(),
-            rows: Vec::new(),
-        }
-    }
-
-    /// The same, with the columns of these headings set to the right, as figures are.
-    #[must_use]
-    pub fn right<H: AsRef<str>>(mut self, headings: &[H]) -> Self {
-        self.right = headings.iter().map(|it| it.as_ref().to_owned()).collect();
-        self
-    }
-
-    /// Whether it has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Adds a row, a cell a heading.
-    pub fn push(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
-    }
-
-    /// The table with these rows.
-    #[must_use]
-    pub fn rows<const N: usize>(mut self, rows: impl IntoIterator<Item = [String; N]>) -> Self {
-        for row in rows {
-            self.push(row);
-        }
-        self
-    }
-
-    /// Prints it; `none` where it has no rows.
-    ///
-    /// # Errors
-    /// As [`line`].
-    pub fn print(&self) -> anyhow::Result<()> {
-        line(&self.text(&Screen::of_stdout()))
-    }
-
-    fn text(&self, screen: &Screen) -> String {
-        if self.rows.is_empty() {
-            return "none".to_owned();
-        }
-        let mut table = comfy_table::Table::new();
-        table.load_style(presets::NOTHING);
-        match screen.width {
-            Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
-            None => table.set_content_arrangement(ContentArrangement::Disabled),
-        };
-        table.set_header(&self.headings);
-        for row in &self.rows {
-            table.add_row(row.clone());
-        }
-        for (index, heading) in self.headings.iter().enumerate() {
-            let Some(column) = table.column_mut(index) else { continue };
-            column.set_padding((0, GAP));
-            if screen.width.is_some() {
-                column.set_constraint(if PROSE.contains(&heading.as_str()) {
-                    ColumnConstraint::LowerBoundary(Width::Fixed(self.longest_word(index, heading) + GAP))
-                } else {
-                    ColumnConstraint::ContentWidth
-                });
-            }
-            if self.right.contains(heading) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        let trimmed = table.trim_fmt();
-        match trimmed.split_once('\n') {
-            Some((headings, rows)) => format!("{}\n{rows}", screen.strong(headings)),
-            None => trimmed,
-        }
-    }
-
-    /// The longest word of a column, its heading among them, up to the length of a reference at the gateway.
-    fn longest_word(&self, index: usize, heading: &str) -> u16 {
-        let cells = self.rows.iter().filter_map(|row| row.get(index).map(String::as_str));
-        let words = cells.flat_map(str::split_whitespace).chain([heading]).map(|word| word.chars().count());
-        u16::try_from(words.max().unwrap_or_default()).unwrap_or(LONGEST_WORD).min(LONGEST_WORD)
-    }
 }
 
 /// Everything about one thing: keys beside values, then tables under their titles.
@@ -202,7 +103,7 @@ impl Page {
                 lines.push(String::new());
             }
             lines.push(screen.strong(title));
-            lines.extend(table.text(&inner).lines().map(|line| format!("  {line}")));
+            lines.extend(table.text(&inner).lines().map(|line| format!("  {line}").trim_end().to_owned()));
         }
         lines.join("\n")
     }
@@ -220,13 +121,17 @@ pub struct Screen {
 impl Screen {
     /// Standard output.
     pub fn of_stdout() -> Self {
-        let terminal = io::stdout().is_terminal();
-        // A terminal that does not know its width says 0.
         let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
-        let width = width.filter(|width| terminal && *width > 0).map(|width| width.max(NARROWEST));
+        Screen::of(io::stdout().is_terminal(), width, std::env::var_os("NO_COLOR").as_deref())
+    }
+
+    /// A terminal of this width, or what is none; `NO_COLOR` as the environment has it.
+    fn of(is_terminal: bool, width: Option<u16>, no_color: Option<&OsStr>) -> Self {
+        // A terminal that does not know its width says 0.
+        let width = width.filter(|width| is_terminal && *width > 0).map(|width| width.max(NARROWEST));
         // https://no-color.org: set and not empty means none.
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Screen { width, colour: terminal && !refused }
+        let refused = no_color.is_some_and(|value| !value.is_empty());
+        Screen { width, colour: is_terminal && !refused }
     }
 
     fn strong(&self, text: &str) -> String {
@@ -302,62 +207,40 @@ mod tests {
     const PLAIN: Screen = Screen { width: Some(60), colour: false };
 
     #[test]
-    fn a_table_is_aligned_and_figures_stand_to_the_right() {
-        let cell = str::to_owned;
-        let table = Table::new(&["ID", "AMOUNT", "STATE"])
-            .right(&["AMOUNT"])
-            .rows([[cell("a"), cell("8.00 HKD"), cell("paid")], [cell("bcd"), cell("128.00 HKD"), cell("due")]]);
-        let text = table.text(&PLAIN);
-        assert_eq!(text, "ID       AMOUNT  STATE\na      8.00 HKD  paid\nbcd  128.00 HKD  due");
-    }
-
-    #[test]
-    fn an_empty_table_says_none() {
-        assert_eq!(Table::new(&["ID"]).text(&PLAIN), "none");
-    }
-
-    #[test]
-    fn ids_and_times_are_never_broken() {
-        let (id, payment) = ("chg_0123456789abcdefghijklmnop", "pay_0123456789abcdefghijklmnop");
-        let evidence = format!("{}{payment}", "many words ".repeat(20));
-        let cells = [id.to_owned(), "2026-11-23 02:00".to_owned(), evidence];
-        let text = Table::new(&["ID", "AT (UTC)", "EVIDENCE"]).rows([cells]).text(&PLAIN);
-        assert!(text.contains(id) && text.contains(payment) && text.contains("2026-11-23 02:00"), "{text}");
-    }
-
-    #[test]
-    fn a_pipe_gets_one_line_a_row() {
-        let cells = || ["ORD-1".to_owned(), "many words ".repeat(40).trim_end().to_owned(), "r".repeat(100)];
-        let table = Table::new(&["REFERENCE", "REASON", "DETAIL"]).rows([cells(), cells()]);
-        let pipe = Screen { width: None, colour: false };
-        assert_eq!(table.text(&pipe).lines().count(), 3);
-        let page = Page::default().section("Charges", table);
-        assert_eq!(page.text(&pipe).lines().count(), 4);
-    }
-
-    #[test]
-    fn only_free_text_is_broken_on_a_narrow_terminal() {
-        let detail = "the gateway did not answer within the time that it has";
-        let cells = [&"ORD-".repeat(9), "1,234,567.00 HKD", "past_due", detail].map(str::to_owned);
-        let table =
-            Table::new(&["REFERENCE", "LIST PRICE", "STATE NOW", "DETAIL"]).right(&["LIST PRICE"]).rows([cells]);
-        let text = table.text(&PLAIN);
-        for whole in [&"ORD-".repeat(9), "1,234,567.00 HKD", "LIST PRICE", "STATE NOW", "DETAIL"] {
-            assert!(text.contains(whole), "{whole:?} is broken in\n{text}");
-        }
-        assert!(!text.contains(detail), "{text}");
-    }
-
-    #[test]
     fn a_reference_cannot_steer_the_terminal() {
         let page = Page::default().field("reference", "ORD\u{1b}[2J1");
         assert_eq!(page.text(&PLAIN), "reference  ORD\u{fffd}[2J1");
     }
 
     #[test]
-    fn headings_are_strong_in_colour_only() {
-        let table = || Table::new(&["ID"]).rows([["a".to_owned()]]);
-        assert!(table().text(&Screen { width: Some(60), colour: true }).starts_with("\u{1b}[1mID"));
-        assert!(!table().text(&PLAIN).contains('\u{1b}'));
+    fn a_terminal_has_colours_unless_they_are_refused() {
+        let table = Table::new(&["ID"]).rows([["a".to_owned()]]);
+        let page = Page::default().field("key", "value").section("Title", Table::new(&["ID"]).rows([["a".to_owned()]]));
+        for (is_terminal, no_color, coloured) in [
+            (true, None, true),
+            (true, Some(""), true),
+            (true, Some("1"), false),
+            (true, Some("0"), false),
+            (false, None, false),
+            (false, Some(""), false),
+            (false, Some("1"), false),
+        ] {
+            for width in [None, Some(0), Some(20), Some(100)] {
+                let screen = Screen::of(is_terminal, width, no_color.map(OsStr::new));
+                for text in [table.text(&screen), page.text(&screen)] {
+                    assert_eq!(text.contains('\u{1b}'), coloured, "{is_terminal} {no_color:?} {width:?}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_terminal_has_a_width() {
+        let width = |is_terminal, width| Screen::of(is_terminal, width, None).width;
+        assert_eq!(width(true, Some(80)), Some(80));
+        assert_eq!(width(true, Some(7)), Some(NARROWEST), "narrower than a screen may be said to be");
+        assert_eq!(width(true, Some(0)), None, "it does not know");
+        assert_eq!(width(false, Some(80)), None, "a pipe in a terminal");
+        assert_eq!(width(true, None), None);
     }
 }

@@ -100,7 +100,7 @@ impl Args {
             table(&lines)?.print()?;
             if withheld {
                 output::line(
-                    "a withheld price is taken up by `dues plans --accept PLAN --reason ..`, and the reload after it",
+                    "a withheld price is taken up by `dues plans --accept PLAN --reason TEXT`, and the reload after it",
                 )?;
             }
         }

@@ -19,7 +19,8 @@ use crate::store::daily_plans::{Amounts, DailyPlanRow};
     price, an import made twice, a second scheduler. This shows plan and sends, and grants today what waits to be sent. On a terminal \
     it asks first. It may be run while the daemon runs, and needs no secret key.\n\n\
     Examples:\n  dues resume-collecting --reason \"the import of 3 May was meant\"\n  \
-    dues resume-collecting --reason \"new prices are right\" --operator \"Night Shift\" --yes"
+    dues resume-collecting --reason \"new prices are right\" \\\n    \
+        --operator \"Night Shift\" --yes"
 )]
 pub struct Args {
     #[command(flatten)]

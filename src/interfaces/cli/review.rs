@@ -43,21 +43,17 @@ enum Command {
     },
     /// Closes one review case, by an act on its charge or because it was seen to
     #[command(
-        after_help = "What works depends on the case; a wrong word says which do. It may be run while the daemon runs, and needs no \
+        after_help = "What works depends on the case; one that does not says which do. It may be run while the daemon runs, and needs no \
         secret key.\n\n\
-        Examples:\n  dues review resolve rev_0dg1m2k3p4q5r6s7t8u9v0a1b2 retry --reason \"the channel is corrected\"\n  \
-        dues review resolve rev_0dg1m2k3p4q5r6s7t8u9v0a1b2 charged --payment pay_mbabizu24mvu3mela5njyhpit4 \\\n    \
-        --reason \"found in the dashboard\""
+        Examples:\n  dues review resolve rev_0dg1m2k3p4q5r6s7t8u9v0a1b2 retry \\\n    \
+        --reason \"the channel is corrected\"\n  \
+        dues review resolve rev_0dg1m2k3p4q5r6s7t8u9v0a1b2 charged \\\n    \
+        --payment pay_mbabizu24mvu3mela5njyhpit4 --reason \"found in the dashboard\""
     )]
     Resolve(resolve::Args),
 }
 
 impl Args {
-    /// Whether what it prints is one table.
-    pub fn has_table(&self) -> bool {
-        matches!(self.command, Command::List { .. })
-    }
-
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         match self.command {

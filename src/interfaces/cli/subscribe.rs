@@ -31,10 +31,12 @@ use follow::{End, Followed, Standing};
 #[command(
     after_help = "Exit codes: 0 active, 1 failed or refused by the customer, 3 the wait ended first (the link stays good; \
     run the same command with --resume).\n\nExamples:\n  \
-    dues subscribe --reference ORD-5023 --plan plus --customer-email customer@example.com\n  \
+    dues subscribe --reference ORD-5023 --plan plus \\\n    \
+    --customer-email customer@example.com\n  \
     dues subscribe --reference ORD-5023 --plan plus --terminal wap --os ios --json\n  \
     dues subscribe --reference ORD-5023 --resume\n  \
-    dues subscribe --reference ORD-5024 --plan plus --customer-email customer@example.com --another"
+    dues subscribe --reference ORD-5024 --plan plus \\\n    \
+    --customer-email customer@example.com --another"
 )]
 pub struct Args {
     /// Your own reference of the subscription: unique, at most 100 characters

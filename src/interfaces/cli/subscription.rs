@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::output::{self, Amount, Table, cut, minute};
 use super::spreadsheet::Spreadsheet;
+use super::words::one_of;
 use super::{Ground, NotFound, exit};
 use crate::clock::Instant;
 use crate::domain::subscription::SubscriptionState;
@@ -56,8 +57,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// Only those in this state, such as active or past_due
-    #[arg(long)]
+    /// Only those in this state
+    #[arg(long, value_parser = one_of::<SubscriptionState>(SubscriptionState::ALL.iter().map(|it| it.as_str())))]
     state: Option<SubscriptionState>,
     /// Only those whose next period is on this plan
     #[arg(long)]
@@ -68,11 +69,6 @@ struct ListArgs {
 }
 
 impl Args {
-    /// Whether what it prints is one table.
-    pub fn has_table(&self) -> bool {
-        matches!(self.command, Command::List(_))
-    }
-
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         match self.command {

@@ -32,7 +32,7 @@ use crate::store::{Store, StoreError};
     after_help = "Exit codes: 0 nothing is broken and nothing differs, 1 the rows say what does, 3 a part could not be compared. It \
     changes nothing, here or there, and may be run while the daemon runs. --gateway needs the secret key and spends half of \
     budget.reads_per_second.\n\n\
-    Examples:\n  dues verify\n  dues verify --json\n  dues verify --gateway --since 7d   what happened in the last week, looked up by reference"
+    Examples:\n  dues verify\n  dues verify --json\n  dues verify --gateway --since 7d   the last week, looked up by reference"
 )]
 pub struct Args {
     /// Compares with the gateway too: looks every charge up by its reference

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{Effect, Fault, On, Outcome, Rule, Script, When};
 use crate::clock::Instant;
+use crate::domain::money::LARGEST_AMOUNT_MINOR;
 
 /// Why a script was refused.
 #[derive(Debug, thiserror::Error)]
@@ -155,6 +156,14 @@ fn rule(text: RuleText, label: &str) -> Result<Rule, String> {
     if text.per_mille.is_some_and(|per_mille| per_mille > 1000) {
         return Err("`per_mille` lies between 0 and 1000".to_owned());
     }
+    if text.amount_minor.is_some_and(|amount| !(1..=LARGEST_AMOUNT_MINOR).contains(&amount)) {
+        return Err(format!("`amount_minor` lies between 1 and {LARGEST_AMOUNT_MINOR}: no other payment is made"));
+    }
+    let from = text.from.map(|value| instant("from", &value)).transpose()?;
+    let until = text.until.map(|value| instant("until", &value)).transpose()?;
+    if from.zip(until).is_some_and(|(from, until)| until <= from) {
+        return Err("`until` must be later than `from`, or the rule never speaks".to_owned());
+    }
     let when = When {
         on,
         customer: text.customer,
@@ -162,8 +171,8 @@ fn rule(text: RuleText, label: &str) -> Result<Rule, String> {
         reference_prefix: text.reference_prefix,
         amount_minor: text.amount_minor,
         subscription: text.subscription,
-        from: text.from.map(|value| instant("from", &value)).transpose()?,
-        until: text.until.map(|value| instant("until", &value)).transpose()?,
+        from,
+        until,
         every: text.every,
         per_mille: text.per_mille,
         times: text.times,
@@ -204,10 +213,25 @@ fn effect(text: &RuleText) -> Result<Effect, String> {
         Some(OutcomeText::Pending) => Some(Outcome::Pending),
         Some(OutcomeText::Decline) => {
             let code = text.code.clone().ok_or("a decline needs a `code`, such as \"20051\"")?;
+            if !is_code_of_a_decline(&code) {
+                return Err(format!(
+                    "`code` must be five digits or capitals, the first of them 2 to 5, such as \"20051\" or \"200R1\", or a wallet's \
+                     word such as \"INVALID_TOKEN\", not {code:?}"
+                ));
+            }
             Some(Outcome::Decline(code))
         }
     };
     Ok(Effect::Settle { outcome, after: duration("settle_after", &text.settle_after)? })
+}
+
+/// Whether a payment can be declined with it: codes that begin with 1 approve. The wallet's own words stand in the place of a code where
+/// the gateway has none of its own.
+fn is_code_of_a_decline(code: &str) -> bool {
+    const SHORTEST_WORD: usize = 6;
+    let is_number = code.len() == 5 && code.starts_with(['2', '3', '4', '5']);
+    let is_word = code.len() >= SHORTEST_WORD && code.bytes().all(|it| it.is_ascii_uppercase() || it == b'_');
+    is_word || is_number && code.bytes().all(|it| it.is_ascii_digit() || it.is_ascii_uppercase())
 }
 
 fn read_fault(fault: FaultText, text: &RuleText) -> Result<Fault, String> {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::charge::act::{json_of, told};
 use super::super::operator::Act;
+use super::super::words::one_of;
 use super::super::{Ground, NotFound, WrongUsage, output};
 use crate::domain::review::Resolution;
 use crate::engine::asked::{self, Ask, AskError, By, Way};
@@ -13,7 +14,8 @@ use crate::engine::asked::{self, Ask, AskError, By, Way};
 pub struct Args {
     /// The case's id, as the list has it
     id: String,
-    /// How: retry, void, not-charged, charged, bill, skip or dismiss, whichever makes sense for the case
+    /// How: whichever makes sense for the case
+    #[arg(value_parser = one_of::<Resolution>(Resolution::ALL.iter().map(|it| it.as_str())))]
     resolution: Resolution,
     /// For charged: the payment that the gateway's dashboard shows
     #[arg(long, value_name = "PAY", value_parser = payment_id)]
