@@ -22,6 +22,8 @@ mod demo;
 mod doctor;
 #[path = "cli/doors.rs"]
 mod doors;
+#[path = "cli/first_payments.rs"]
+mod first_payments;
 #[path = "cli/ledger.rs"]
 mod ledger;
 #[path = "cli/manual.rs"]
