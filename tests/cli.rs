@@ -24,6 +24,8 @@ mod doctor;
 mod doors;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/first_payments.rs"]
+mod first_payments;
 #[path = "cli/ledger.rs"]
 mod ledger;
 #[path = "cli/manual.rs"]

@@ -1,6 +1,6 @@
 //! Stories that a billing person can read: dates, acts, and what stands in the books afterwards. Each runs on both databases.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of a test fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail by panicking")]
 
 mod support;
 
@@ -8,6 +8,8 @@ mod support;
 mod declines;
 #[path = "stories/everyday.rs"]
 mod everyday;
+#[path = "stories/first_payments.rs"]
+mod first_payments;
 #[path = "stories/looking_first.rs"]
 mod looking_first;
 #[path = "stories/lost_answers.rs"]

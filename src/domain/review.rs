@@ -17,7 +17,7 @@ words! {
         Unresolved = "unresolved",
         /// A period has more than one payment that took money, or may.
         Double = "double",
-        /// Money came for a period that was no longer owed.
+        /// Money came for a period that was no longer owed: void, or of a subscription that was canceled or begun anew before it was paid.
         CapturedAfterVoid = "captured_after_void",
         /// A first payment was captured, and its source is not known.
         SourceUnknown = "source_unknown",
@@ -87,6 +87,22 @@ impl ReviewReason {
         }
     }
 
+    /// The same while a subscription waits for the first payment that the case is about: that is not owed apart from its subscription,
+    /// and what was refused is not sent again. Where none is left, canceling the subscription closes the case.
+    pub fn resolutions_of_a_first_payment(self) -> Vec<Resolution> {
+        let sent_again = !matches!(self, ReviewReason::Rejected | ReviewReason::Configuration);
+        let fits = |it: &Resolution| match it {
+            Resolution::Void => false,
+            Resolution::Retry => sent_again,
+            Resolution::NotCharged
+            | Resolution::Charged
+            | Resolution::Bill
+            | Resolution::Skip
+            | Resolution::Dismiss => true,
+        };
+        self.resolutions().iter().copied().filter(fits).collect()
+    }
+
     /// Whether it keeps a subscription's periods from being opened.
     pub const fn is_about_the_schedule(self) -> bool {
         matches!(self, ReviewReason::Calendar | ReviewReason::Unreadable)
@@ -96,7 +112,8 @@ impl ReviewReason {
     pub const fn next_step(self) -> &'static str {
         match self {
             ReviewReason::Rejected => {
-                "read the error codes, correct the plan or the gateway's set-up; nothing was charged"
+                "read the error codes, correct the plan or the gateway's set-up; nothing was charged. A first payment is not sent again: \
+                 `dues subscription cancel` ends it, then begin anew with another reference"
             }
             ReviewReason::PendingTooLong => {
                 "ask the gateway's support with the payment id; dues goes on looking and never charges again meanwhile"

@@ -11,7 +11,7 @@ use crate::domain::source::SourceState;
 use crate::domain::subscription::SubscriptionState;
 use crate::engine::EngineError;
 use crate::engine::books::Books;
-use crate::engine::decide::asked;
+use crate::engine::decide::{asked, cancel_it};
 use crate::engine::grants::Grants;
 use crate::engine::rules::Rules;
 use crate::store::changes::{Changes, ChargeChange};
@@ -73,12 +73,14 @@ pub enum AskError {
         resolution: String,
     },
     /// The case has other ways out.
-    #[error("a case of {reason} is not resolved by {resolution}: {}", ways_out(*.reason))]
+    #[error("a case of {reason} is not resolved by {resolution}: {}", ways_out(*.reason, .waits_for_it.as_deref()))]
     NoChoice {
         /// Why the case is open.
         reason: ReviewReason,
         /// What was asked.
         resolution: Resolution,
+        /// The subscription that waits for the first payment which the case is about.
+        waits_for_it: Option<String>,
     },
     /// The charge would be left in review with nobody to ask.
     #[error("{charge} is in review and this is its only open case: dismissed, it would wait for nobody{}", other_ways(*.reason))]
@@ -106,12 +108,20 @@ pub enum AskError {
 }
 
 /// What works for a case of this reason, as a sentence.
-fn ways_out(reason: ReviewReason) -> String {
-    match (reason, reason.resolutions()) {
-        (ReviewReason::Hold, _) => "`dues ledger acknowledge` lifts the hold".to_owned(),
-        (ReviewReason::Brake, _) => "`dues resume-collecting` lifts the brake".to_owned(),
-        (_, []) => format!("it closes by itself when the gateway gives an answer; {}", reason.next_step()),
-        (_, ways) => format!("{} works", ways.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" or ")),
+fn ways_out(reason: ReviewReason, waits_for_it: Option<&str>) -> String {
+    let words = |ways: &[Resolution]| ways.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" or ");
+    match (reason, reason.resolutions(), waits_for_it) {
+        (ReviewReason::Hold, ..) => "`dues ledger acknowledge` lifts the hold".to_owned(),
+        (ReviewReason::Brake, ..) => "`dues resume-collecting` lifts the brake".to_owned(),
+        (_, [], _) => format!("it closes by itself when the gateway gives an answer; {}", reason.next_step()),
+        (_, ways, Some(subscription)) if ways.contains(&Resolution::Void) => {
+            let first = match words(&reason.resolutions_of_a_first_payment()) {
+                none if none.is_empty() => String::new(),
+                some => format!("{some} works, or "),
+            };
+            format!("it is about a first payment; {first}{}", cancel_it(subscription))
+        }
+        (_, ways, _) => format!("{} works", words(ways)),
     }
 }
 
@@ -168,8 +178,13 @@ pub async fn resolve(
             let by = case.resolved_by.clone().unwrap_or_default();
             return Ok(Err(AskError::Closed { review: review.to_owned(), by, resolution: how.clone() }));
         }
-        if !reason.resolutions().contains(&word) {
-            return Ok(Err(AskError::NoChoice { reason, resolution: word }));
+        let works = match &case.waits_for_it {
+            Some(_) => reason.resolutions_of_a_first_payment().contains(&word),
+            None => reason.resolutions().contains(&word),
+        };
+        if !works {
+            let waits_for_it = case.waits_for_it;
+            return Ok(Err(AskError::NoChoice { reason, resolution: word, waits_for_it }));
         }
         let dates_nothing = matches!(word, Resolution::Void | Resolution::Skip | Resolution::Dismiss);
         if !dates_nothing && tx.fence().await?.held_reason.as_deref() == Some("clock") {

@@ -4,19 +4,23 @@
 use chrono::NaiveDate;
 
 use crate::clock::Instant;
+use crate::domain::attempt::AttemptState;
 use crate::domain::calendar::{CalendarError, Interval, Period, Schedule, Segment, Zone, local_date};
 use crate::domain::charge::ChargeState;
 use crate::domain::id::{ChargeId, SubscriptionId};
+use crate::domain::shell;
 use crate::domain::subscription::SubscriptionState;
+use crate::engine::decide::rest_of_a_key;
 use crate::engine::grants::Grants;
 use crate::engine::hand_over::Refusal;
 use crate::engine::intent::Owed;
+use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError};
 use crate::gateway::payments::Terminal;
 use crate::store::StoreError;
 use crate::store::charges::NewCharge;
 use crate::store::customers::NewCustomer;
-use crate::store::first_payments::{FirstPaymentRow, OtherSubscriptionRow};
+use crate::store::first_payments::{BeginningRow, FirstPaymentRow, OtherSubscriptionRow};
 use crate::store::journal::Entry;
 use crate::store::subscriptions::NewSubscription;
 
@@ -48,6 +52,32 @@ pub struct Begun {
     pub charge_id: i64,
 }
 
+/// Where the customer approves a first payment, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// Here.
+    At(String),
+    /// It stands in an answer that is still to come.
+    Awaited,
+    /// That answer was lost, and no payment of it was found yet.
+    LookedUp {
+        /// When it is looked up again.
+        at: Option<Instant>,
+    },
+    /// The payment is there, and the answer with its link was lost: the same key is sent again, and the gateway repeats what it said.
+    AskedForAgain {
+        /// `pay_…`
+        payment_id: String,
+        /// The earliest time of that.
+        at: Instant,
+    },
+    /// The payment is there, and nothing gives its link again.
+    Lost {
+        /// `pay_…`
+        payment_id: String,
+    },
+}
+
 /// Why a subscription was not begun.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
@@ -63,14 +93,16 @@ pub enum BeginError {
     #[error(transparent)]
     Withheld(Refusal),
     /// The reference is taken.
-    #[error("there is a subscription {reference:?} already; see `dues subscription show {reference}`")]
+    #[error("there is a subscription {reference:?} already; see `dues subscription show {}`", shell::word(.reference))]
     Taken {
         /// The merchant's own reference.
         reference: String,
     },
     /// The customer has a subscription of this plan: a second first payment would be one too many, unless it is meant.
     #[error(
-        "the customer has a subscription of plan {plan:?} already, {reference:?} ({state}); see `dues subscription show {reference}`"
+        "the customer has a subscription of plan {plan:?} already, {reference:?} ({state}{}); see `dues subscription show {}`",
+        if *.payable { ", but its first payment can still be made at its link" } else { "" },
+        shell::word(.reference)
     )]
     Stands {
         /// The plan's name.
@@ -81,6 +113,8 @@ pub enum BeginError {
         state: String,
         /// Whether its own first payment is still waited for.
         incomplete: bool,
+        /// Whether it has ended, and its first payment can still be made.
+        payable: bool,
     },
     /// The first payment would pay a period that is over, and the period that runs would be charged right after it.
     #[error(
@@ -178,6 +212,7 @@ impl Engine {
                 return Err(BeginError::Stands {
                     plan: beginning.plan.clone(),
                     incomplete: row.state == SubscriptionState::Incomplete.as_str(),
+                    payable: row.payable != 0,
                     reference: row.reference,
                     state: row.state,
                 });
@@ -261,6 +296,47 @@ impl Engine {
     /// [`EngineError::Store`].
     pub async fn first_payment(&self, charge_id: i64) -> Result<FirstPaymentRow, EngineError> {
         self.store.first_payment(charge_id).await.map_err(EngineError::of("begin"))
+    }
+
+    /// How the first payment of a charge was begun.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn beginning(&self, charge_id: i64) -> Result<BeginningRow, EngineError> {
+        self.store.beginning(charge_id).await.map_err(EngineError::of("begin"))
+    }
+
+    /// Where the customer approves the first payment that stands so at `now`.
+    pub fn link_of(&self, row: &FirstPaymentRow, now: Instant) -> Link {
+        if let Some(url) = &row.redirect_url {
+            return Link::At(url.clone());
+        }
+        match (row.attempt_state.parse(), &row.payment_id) {
+            (Ok(AttemptState::Unknown), _) => Link::LookedUp { at: row.next_at },
+            (Ok(AttemptState::Pending), Some(payment_id)) => {
+                let payment_id = payment_id.clone();
+                match self.asked_again_at(row, now) {
+                    Some(at) => Link::AskedForAgain { payment_id, at },
+                    None => Link::Lost { payment_id },
+                }
+            }
+            _ => Link::Awaited,
+        }
+    }
+
+    /// When the key of a pending first payment is sent again for its source, by the rule of `decide::send::may_replay`; none where it is
+    /// not.
+    fn asked_again_at(&self, row: &FirstPaymentRow, now: Instant) -> Option<Instant> {
+        let protocol = &self.rules.protocol;
+        let (first, last) = (row.first_sent_at?, row.last_sent_at?);
+        let at = now.max(last + rest_of_a_key(&self.rules));
+        let usable_for = delta(protocol.key_life) - delta(protocol.key_margin);
+        let may = row.has_source == 0
+            && row.server_error == 0
+            && row.late_looks == 0
+            && row.sends < i64::from(protocol.max_sends.get())
+            && at - first < usable_for;
+        may.then_some(at)
     }
 }
 

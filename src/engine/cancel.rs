@@ -19,6 +19,10 @@ pub struct Canceled {
     pub voided: u64,
     /// Charges whose payment may be on the wire: their outcome is still recorded.
     pub on_the_wire: u64,
+    /// Whether one of these is the first payment, which the customer may still approve: a person is asked where that happens.
+    pub first_on_the_wire: bool,
+    /// Review cases that have nothing to ask any more.
+    pub closed: u64,
 }
 
 /// Why a subscription was not canceled.
@@ -91,11 +95,19 @@ pub async fn cancel(
             let at = begun.last().map_or(next, |last| last.index + 1);
             tx.cancel_at_period_end(id, at, reason, operator, now).await?;
             tx.commit().await?;
-            return Ok(Some(Ok(Canceled { state: was, begun: begun.len(), voided: 0, on_the_wire: 0 })));
+            return Ok(Some(Ok(Canceled {
+                state: was,
+                begun: begun.len(),
+                voided: 0,
+                on_the_wire: 0,
+                first_on_the_wire: false,
+                closed: 0,
+            })));
         }
-        let Ended { voided, on_the_wire } = tx.end_subscription(id, was, state, reason, operator, now).await?;
+        let Ended { voided, on_the_wire, first_on_the_wire, closed } =
+            tx.end_subscription(id, was, state, reason, operator, now).await?;
         tx.commit().await?;
-        Ok::<_, StoreError>(Some(Ok(Canceled { state, begun: 0, voided, on_the_wire })))
+        Ok::<_, StoreError>(Some(Ok(Canceled { state, begun: 0, voided, on_the_wire, first_on_the_wire, closed })))
     };
     match work.await.map_err(of)? {
         None => Err(CancelError::NotFound(name.to_owned())),

@@ -4,10 +4,11 @@
 mod answer;
 mod asked;
 mod audit;
+mod first;
 mod send;
 mod unknown;
 
-pub(super) use asked::{ASKED, asked};
+pub(super) use asked::{ASKED, asked, cancel_it};
 pub use asked::{Ask, Refusal};
 pub(super) use send::{AFTER_NOT_YET, rest_of_a_key};
 pub(super) use unknown::{ABSENT, is_open, took_money};

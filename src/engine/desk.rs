@@ -1,6 +1,8 @@
 //! One charge on the desk, with everything around it: a decision moves its machines here, in memory, and only a decision that
 //! went through is laid back among the books.
 
+use std::collections::BTreeMap;
+
 use crate::clock::Instant;
 use crate::domain::attempt::{AttemptEvent, AttemptState};
 use crate::domain::charge::{ChargeEvent, ChargeState};
@@ -31,6 +33,9 @@ pub(super) struct Context<'a> {
     pub allowance: u32,
     /// What the books say of fence, hold and brake; a day's plan shrinks with every charge that is cleared.
     pub standing: Standing,
+    /// Of each subscription that had expired unpaid and is paid after all: another that its customer has begun since, by the merchant's
+    /// reference.
+    pub newer: BTreeMap<i64, String>,
     /// Draws the ids of review cases.
     pub chance: &'a crate::chance::Chance,
 }

@@ -1,6 +1,6 @@
 //! What was seen of an attempt, from whichever door it came: the input of settle.
 
-use crate::gateway::outcome::{LookOutcome, LookUpOutcome, PostOutcome};
+use crate::gateway::outcome::{LookOutcome, LookUpOutcome, Payment, PostOutcome};
 
 /// One thing seen of one attempt.
 #[derive(Debug, Clone)]
@@ -36,4 +36,22 @@ pub enum Seen {
     Audited(LookUpOutcome),
     /// The request that the books give is no longer the one that was frozen; it was not sent.
     BodyChanged,
+}
+
+impl Seen {
+    /// The payments that it shows.
+    pub(super) fn payments(&self) -> &[Payment] {
+        match self {
+            Seen::Posted(PostOutcome::Answered(payment) | PostOutcome::AnsweredWrong { payment, .. })
+            | Seen::Looked(LookOutcome::Seen(payment)) => std::slice::from_ref(payment),
+            Seen::LookedUp { outcome: LookUpOutcome::Listed(payments), .. }
+            | Seen::Audited(LookUpOutcome::Listed(payments)) => payments,
+            Seen::Due
+            | Seen::BodyChanged
+            | Seen::Posted(_)
+            | Seen::Looked(_)
+            | Seen::LookedUp { .. }
+            | Seen::Audited(_) => &[],
+        }
+    }
 }

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use crate::clock::Instant;
+use crate::domain::charge::ChargeState;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
+use crate::domain::subscription::SubscriptionState;
 use crate::engine::books::{Books, Decided, Unreadable};
-use crate::engine::decide::{decide, rest_of_a_key};
+use crate::engine::decide::{decide, rest_of_a_key, took_money};
 use crate::engine::desk::Context;
 use crate::engine::gate::{Grant, Kind};
 use crate::engine::observation::{Observation, Seen};
@@ -80,6 +82,7 @@ impl Engine {
         charge_ids.sort_unstable();
         charge_ids.dedup();
         let rows = tx.situations(charge_ids.clone()).await?;
+        let newer = tx.begun_since(&paid_late(&rows, observations)).await?;
         let allowance = |standing: &Standing| {
             let granted = sends.requests().min(standing.at_most.unwrap_or(u32::MAX));
             if standing.may_send() { granted } else { 0 }
@@ -92,6 +95,7 @@ impl Engine {
             resend_from: self.steady.rested_from(now, since_boot, rest_of_a_key(&self.rules)),
             allowance: allowance(&standing),
             standing: standing.clone(),
+            newer,
             chance: &self.chance,
         };
         let mut decided = decide_all(rows, observations, &mut context);
@@ -219,6 +223,16 @@ impl Engine {
             self.bells.review.notify_one();
         }
     }
+}
+
+/// The subscriptions that had expired unpaid, and of which a payment took money after all. There is hardly ever one.
+fn paid_late(rows: &[SituationRow], observations: &[Observation]) -> Vec<i64> {
+    let expired = rows.iter().filter(|row| row.subscription_state == SubscriptionState::IncompleteExpired.as_str());
+    let paid = expired.filter(|row| {
+        row.charge_state == ChargeState::Paid.as_str()
+            || observations.iter().any(|it| it.charge_id == row.charge_id && it.seen.payments().iter().any(took_money))
+    });
+    paid.map(|row| row.subscription_id).collect()
 }
 
 /// Decides over every observation in turn. A charge that cannot be decided or read is left as it is, and a person is asked: the

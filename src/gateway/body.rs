@@ -80,6 +80,25 @@ pub enum Os {
     Android,
 }
 
+impl Terminal {
+    /// The one that the frozen body of a first payment names.
+    pub fn of_body(body: &str) -> Option<Terminal> {
+        let body: serde_json::Value = serde_json::from_str(body).ok()?;
+        let processing = body.get("processing")?;
+        let os = match processing.get("os_type").and_then(serde_json::Value::as_str) {
+            Some("IOS") => Some(Os::Ios),
+            Some("ANDROID") => Some(Os::Android),
+            _ => None,
+        };
+        match (processing.get("terminal_type")?.as_str()?, os) {
+            ("WEB", _) => Some(Terminal::Web),
+            ("WAP", Some(os)) => Some(Terminal::Wap(os)),
+            ("APP", Some(os)) => Some(Terminal::App(os)),
+            _ => None,
+        }
+    }
+}
+
 /// Whom the gateway is told of.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Customer {

@@ -58,6 +58,8 @@ row! {
         charge_id: Option<i64>,
         /// The charge's shown id.
         charge: Option<String>,
+        /// Where it is about the first payment that a subscription waits for: the merchant's own reference of that subscription.
+        waits_for_it: Option<String>,
         /// How it was closed.
         resolution: Option<String>,
         /// By whom.
@@ -146,7 +148,10 @@ impl Tx {
             .all(
                 Statement::new(
                     "SELECT r.id, r.public_id, r.reason, r.subject, r.subscription_id, r.charge_id, \
-                     (SELECT c.public_id FROM charges c WHERE c.id = r.charge_id) AS charge, r.resolution, r.resolved_by FROM review_cases r WHERE r.public_id = $1 {hold r}",
+                     (SELECT c.public_id FROM charges c WHERE c.id = r.charge_id) AS charge, \
+                     (SELECT s.reference FROM subscriptions s WHERE s.id = r.subscription_id AND s.state = 'incomplete' \
+                     AND EXISTS (SELECT 1 FROM attempts a WHERE a.charge_id = r.charge_id AND a.kind = 'first')) AS waits_for_it, \
+                     r.resolution, r.resolved_by FROM review_cases r WHERE r.public_id = $1 {hold r}",
                 )
                 .bind(public_id),
             )

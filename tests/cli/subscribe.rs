@@ -23,6 +23,11 @@ impl Counter {
         Counter { shop, gateway: gateway.to_owned() }
     }
 
+    /// The gateway's URL.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let gateway = format!("gateway.url={}", self.gateway);
         let flags = [
@@ -53,26 +58,26 @@ impl Counter {
 }
 
 /// A `dues subscribe` that waits, killed when the test is over however it ends.
-struct Waiting {
-    child: Child,
-    out: BufReader<ChildStdout>,
+pub struct Waiting {
+    pub child: Child,
+    pub out: BufReader<ChildStdout>,
     err: BufReader<ChildStderr>,
 }
 
 impl Waiting {
-    fn start(mut command: Command) -> Waiting {
+    pub fn start(mut command: Command) -> Waiting {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         Waiting { child, out: BufReader::new(out), err: BufReader::new(err) }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
     }
 
     /// The rest of its output, and its exit code.
-    fn end(mut self) -> (String, Option<i32>) {
+    pub fn end(mut self) -> (String, Option<i32>) {
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).unwrap();
         (rest, self.child.wait().unwrap().code())
@@ -87,7 +92,7 @@ impl Drop for Waiting {
 }
 
 /// The customer presses a button on the wallet's page.
-fn press(link: &str, action: &str) {
+pub fn press(link: &str, action: &str) {
     let (host, path) = link.trim_start_matches("http://").split_once('/').unwrap();
     let body = format!("action={action}");
     let mut line = TcpStream::connect(host).unwrap();
@@ -126,7 +131,7 @@ fn a_signal_ends_the_wait_and_the_link_stays_good() {
                 assert_eq!(last["state"], "waiting", "{rest}");
                 assert!(told.contains(last["redirect_url"].as_str().unwrap()), "{rest}");
             } else {
-                assert!(rest.contains("still waits for the customer; the link stays good. Go on with: "), "{rest}");
+                assert!(rest.contains("still waits for the customer; the link stays good until the gateway lets it expire. Go on with: "), "{rest}");
             }
         }
     }
@@ -207,7 +212,10 @@ fn a_second_first_payment_of_a_customer_and_plan_is_made_only_where_it_is_meant(
         let second = begin("ORD-2", &email);
         assert!(second.code == 1 && second.out.is_empty(), "{second:?}");
         let told = format!("already, {:?} (incomplete); see", name("ORD-1"));
-        assert!(second.err.contains(&told) && second.err.contains("--resume, or say --another"), "{second:?}");
+        assert!(
+            second.err.contains(&told) && second.err.contains("--resume` goes on with it, or say --another"),
+            "{second:?}"
+        );
         assert!(!second.err.contains("wallet@example.com"), "{second:?}");
         let link = first.out.lines().find(|line| line.contains("/pay/")).unwrap().trim().to_owned();
         press(&link, "pay");
@@ -249,9 +257,11 @@ fn of_two_that_begin_at_once_for_one_customer_one_is_refused() {
 fn of_two_that_go_on_with_one_payment_one_is_told_that_the_other_does() {
     let directory = tempfile::tempdir().unwrap();
     let mut sandbox = Running::start(&Shop::without_books(), &["--json", "--quiet"]);
-    for counter in counters(&mut sandbox, &directory) {
-        let link = counter.link("ORD-1");
-        let resume = ["--reference", "ORD-1", "--resume"];
+    for (place, counter) in counters(&mut sandbox, &directory).iter().enumerate() {
+        // Books of their own at one gateway: the second would find the payment of the first under an equal reference.
+        let reference = format!("ORD-{place}");
+        let link = counter.link(&reference);
+        let resume = ["--reference", &reference, "--resume"];
         let mut waiting = Waiting::start(counter.command(&resume));
         let mut told = String::new();
         while !told.contains(&link) {
@@ -259,7 +269,8 @@ fn of_two_that_go_on_with_one_payment_one_is_told_that_the_other_does() {
         }
         let other = counter.subscribe(&resume);
         assert!(other.code == 1 && other.out.is_empty(), "{other:?}");
-        assert!(other.err.contains("another `dues subscribe` waits for the first payment of \"ORD-1\""), "{other:?}");
+        let told = format!("another `dues subscribe` waits for the first payment of {reference:?}");
+        assert!(other.err.contains(&told), "{other:?}");
         assert!(other.err.contains(&link), "{other:?}");
         waiting.signal("TERM");
         assert_eq!(waiting.end().1, Some(3));
@@ -303,7 +314,7 @@ fn a_gateway_that_falls_silent_is_told_of_and_can_be_left() {
     assert_eq!(told, "dues: the gateway has not answered yet; dues goes on trying, Ctrl-C ends the wait\n");
     waiting.signal("TERM");
     waiting.err.read_line(&mut told).unwrap();
-    assert!(told.ends_with("an answer of the gateway is awaited; a second signal ends the wait at once\n"), "{told}");
+    assert!(told.ends_with("an answer of the gateway is awaited; a second signal ends the wait at once, and a link in that answer is lost\n"), "{told}");
     waiting.signal("TERM");
     let (rest, code) = waiting.end();
     let last: Value = serde_json::from_str(&rest).unwrap();
@@ -340,7 +351,6 @@ fn a_reference_that_looks_like_another_is_refused() {
     let counter = Counter::at("http://127.0.0.1:9");
     for (flag, text, why) in [
         ("--reference", "V1\u{200b}", "--reference holds an invisible character, U+200B: write it without"),
-        ("--reference", "V1 ", "--reference begins or ends with a blank"),
         (
             "--customer-reference",
             "C1\u{ad}",
@@ -352,6 +362,6 @@ fn a_reference_that_looks_like_another_is_refused() {
             arguments.extend(["--reference", "V1"]);
         }
         let said = counter.subscribe(&arguments);
-        assert!(said.code == 1 && said.err.contains(why), "{said:?}");
+        assert!(said.code == 2 && said.err.contains(why), "{said:?}");
     }
 }

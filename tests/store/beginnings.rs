@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dues::domain::attempt::AttemptState;
 use dues::domain::charge::ChargeState;
 use dues::store::customers::NewCustomer;
 use dues::store::db::Statement;
@@ -39,6 +40,47 @@ async fn a_customers_other_subscription_of_a_plan_is_found_by_reference_or_email
             .unwrap();
         tx.commit().await.unwrap();
         assert_eq!(found(by("customer of ORD-1", None), "monthly", "ORD-2").await, None, "{on:?}: it has ended");
+        let id = ledger.lines("SELECT CAST(id AS TEXT) AS line FROM subscriptions").await[0].parse().unwrap();
+        let charge = ledger.open(id, 0, ChargeState::Due).await;
+        let attempt = ledger.attempt(charge, 1, ledger.now).await;
+        ledger.bring(attempt, AttemptState::Sending).await;
+        assert_eq!(
+            found(by("customer of ORD-1", None), "monthly", "ORD-2").await,
+            None,
+            "{on:?}: a renewal is its last"
+        );
+        let mut tx = ledger.begin().await;
+        tx.run(Statement::new("UPDATE attempts SET kind = 'first'")).await.unwrap();
+        tx.commit().await.unwrap();
+        let payable = Some(("ORD-1".to_owned(), "canceled".to_owned()));
+        assert_eq!(found(by("customer of ORD-1", None), "monthly", "ORD-2").await, payable, "{on:?}: it can be paid");
+        let row = ledger.store.first_payment(charge).await.unwrap();
+        assert_eq!((row.attempt_state.as_str(), row.has_source, row.review), ("sending", 1, None), "{on:?}");
+        let begun = ledger.store.beginning(charge).await.unwrap();
+        assert_eq!((begun.plan.as_str(), begun.customer.as_str()), ("monthly", "customer of ORD-1"), "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_customer_has_begun_since_is_found_by_reference_or_email_until_it_ends() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let (first, second) = (ledger.enter("ORD-1").await, ledger.enter("ORD-2").await);
+        let since = async |id: i64| ledger.begin().await.begun_since(&[id]).await.unwrap().remove(&id);
+        assert_eq!(ledger.begin().await.begun_since(&[]).await.unwrap().len(), 0, "{on:?}");
+        let run = async |text: &'static str| {
+            let mut tx = ledger.begin().await;
+            tx.run(Statement::new(text)).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        run("UPDATE customers SET email = reference || '@example.com'").await;
+        assert_eq!(since(first).await, None, "{on:?}: two customers");
+        run("UPDATE customers SET email = CASE WHEN reference = 'customer of ORD-1' THEN 'a@example.com' ELSE 'A@example.com' END")
+            .await;
+        assert_eq!(since(first).await.as_deref(), Some("ORD-2"), "{on:?}");
+        assert_eq!(since(second).await, None, "{on:?}: that one is older");
+        run("UPDATE subscriptions SET state = 'canceled', ended_at = created_at WHERE reference = 'ORD-2'").await;
+        assert_eq!(since(first).await, None, "{on:?}: it has ended");
     }
 }
 

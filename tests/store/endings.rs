@@ -39,7 +39,8 @@ async fn an_ended_subscription_keeps_nothing_to_be_sent() {
         let ended =
             tx.end_subscription(id, was, SubscriptionState::Canceled, "asked", "test", ledger.now).await.unwrap();
         tx.commit().await.unwrap();
-        assert_eq!((ended.voided, ended.on_the_wire), (2, 1), "{on:?}");
+        assert_eq!((ended.voided, ended.on_the_wire, ended.closed), (2, 1, 0), "{on:?}");
+        assert!(!ended.first_on_the_wire, "{on:?}");
         assert_eq!(ledger.world.charges().await, ["A/0 void", "A/1 void", "A/2 skipped", "A/3 collecting"], "{on:?}");
         assert_eq!(ledger.world.attempts().await, ["A/0/1 withdrawn", "A/3/1 sending"], "{on:?}");
         assert_eq!(ledger.lines("SELECT state AS line FROM dunning_cases").await, ["stopped"], "{on:?}");

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use super::first;
 use crate::clock::Instant;
 use crate::config::Polls;
 use crate::domain::attempt::{AttemptEvent, AttemptState};
@@ -14,7 +15,7 @@ use crate::domain::word::IllegalEvent;
 use crate::engine::desk::{Context, Desk, DunningCase};
 use crate::engine::rules::delta;
 use crate::gateway::outcome::{Payment, PaymentStatus, differences};
-use crate::store::changes::{NewSource, PaymentChange};
+use crate::store::changes::PaymentChange;
 
 /// How long a payment that the gateway did not know waits for the next look, at first.
 const AFTER_NOT_FOUND: TimeDelta = TimeDelta::minutes(1);
@@ -132,7 +133,7 @@ fn pend(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) 
         }
         let another_is_live = desk.charge.attempts.iter().any(|it| it.state.is_live());
         if !counts || attempt.state != AttemptState::Withdrawn || another_is_live {
-            return learn_source(desk, context, id, payment);
+            return first::learn_source(desk, context, id, payment);
         }
     }
     let was = desk.attempt(id).map(|attempt| attempt.state);
@@ -152,7 +153,7 @@ fn pend(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) 
     if matches!(desk.charge.state, ChargeState::Due | ChargeState::Retrying) {
         desk.move_charge(ChargeEvent::Send, None)?;
     }
-    learn_source(desk, context, id, payment)?;
+    first::learn_source(desk, context, id, payment)?;
     if (delta(polls.alert_after)..delta(polls.review_after)).contains(&age) {
         desk.warn(format!("{} has been {} for {} hours", payment.id, payment.status.word(), age.num_hours()));
     }
@@ -211,6 +212,9 @@ fn capture(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Paymen
     if desk.charge.state == ChargeState::Void {
         let evidence = format!("{} was captured although the charge was void", payment.id);
         desk.review(context, ReviewReason::CapturedAfterVoid, payment.id.clone(), Some(&payment.id), evidence);
+    } else if first::canceled_unpaid(desk, id) {
+        let evidence = format!("{} was captured although its subscription was canceled before it was paid", payment.id);
+        desk.review(context, ReviewReason::CapturedAfterVoid, payment.id.clone(), Some(&payment.id), evidence);
     }
     let was_billed = !matches!(desk.charge.state, ChargeState::Held | ChargeState::Skipped);
     desk.move_charge(ChargeEvent::Pay, None)?;
@@ -231,47 +235,9 @@ fn counts_for(desk: &Desk, id: i64) -> bool {
     }
 }
 
-/// A first payment's source stands in the answer to its POST alone. Where that answer was lost, the same key is sent again: the
-/// gateway repeats what it said. Past the key's life, or after a server error, it could make another payment, so it is not.
-fn learn_source(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) -> Result<(), IllegalEvent> {
-    let follows =
-        desk.attempt(id).is_some_and(|it| it.is_first && (it.state.is_live() || it.state == AttemptState::Captured));
-    if !follows || !desk.wants_source() {
-        return Ok(());
-    }
-    let paid = desk.charge.state == ChargeState::Paid;
-    match &payment.source_id {
-        Some(source) if paid => {
-            name_source(desk, source, SourceState::Active);
-            desk.notes.answered = true;
-            desk.move_subscription(SubscriptionEvent::Activate)
-        }
-        Some(source) => {
-            name_source(desk, source, SourceState::Provisional);
-            Ok(())
-        }
-        None => {
-            super::send::replay(desk, context, id);
-            Ok(())
-        }
-    }
-}
-
 fn paid_subscription(desk: &mut Desk, context: &mut Context<'_>, payment: &Payment) -> Result<(), IllegalEvent> {
     match desk.subscription.state {
-        SubscriptionState::Incomplete | SubscriptionState::IncompleteExpired => {
-            match (&desk.source, &payment.source_id) {
-                (Some(_), _) => desk.move_source(SourceEvent::Confirm)?,
-                (None, Some(source)) => name_source(desk, source, SourceState::Active),
-                (None, None) if desk.notes.new_source.is_some() => {}
-                (None, None) => {
-                    let evidence = format!("{} was captured, and no answer named its source", payment.id);
-                    desk.review(context, ReviewReason::SourceUnknown, payment.id.clone(), Some(&payment.id), evidence);
-                    return Ok(());
-                }
-            }
-            desk.move_subscription(SubscriptionEvent::Activate)
-        }
+        SubscriptionState::Incomplete | SubscriptionState::IncompleteExpired => first::paid(desk, context, payment),
         SubscriptionState::PastDue | SubscriptionState::Unpaid
             if desk.charge.other_open_cases == 0
                 && desk.source.as_ref().is_some_and(|source| source.state == SourceState::Active) =>
@@ -319,21 +285,9 @@ fn end(
         return Ok(());
     }
     if is_first {
-        return first_payment_failed(desk, class);
+        return first::first_payment_failed(desk, class);
     }
     declined(desk, context, class, now)
-}
-
-/// A first payment came to nothing: its customer has to be asked again.
-pub(super) fn first_payment_failed(desk: &mut Desk, class: DeclineClass) -> Result<(), IllegalEvent> {
-    desk.move_charge(ChargeEvent::GiveUp, Some(class.as_str()))?;
-    if desk.source.as_ref().is_some_and(|source| source.state == SourceState::Provisional) {
-        desk.move_source(SourceEvent::Fail)?;
-    }
-    if desk.subscription.state == SubscriptionState::Incomplete {
-        desk.move_subscription(SubscriptionEvent::LetPass)?;
-    }
-    Ok(())
 }
 
 /// A charge was declined: the next dunning step, or the end of the case.
@@ -439,14 +393,6 @@ fn close_case(desk: &mut Desk, state: &'static str, now: Instant) {
         case.next_step_at = None;
         case.closed_at = Some(now);
     }
-}
-
-fn name_source(desk: &mut Desk, gateway_source_id: &str, state: SourceState) {
-    desk.notes.new_source = Some(NewSource {
-        subscription_id: desk.subscription.id,
-        gateway_source_id: gateway_source_id.to_owned(),
-        state,
-    });
 }
 
 /// Keeps what the gateway showed of a payment, of whichever attempt.

@@ -5,10 +5,12 @@ use crate::domain::attempt::{AttemptEvent, AttemptState};
 use crate::domain::charge::{ChargeEvent, ChargeState};
 use crate::domain::dunning::DeclineClass;
 use crate::domain::review::ReviewReason;
+use crate::domain::shell;
 use crate::domain::source::SourceState;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
-use crate::engine::decide::answer::{first_payment_failed, open_case};
+use crate::engine::decide::answer::open_case;
+use crate::engine::decide::first::first_payment_failed;
 use crate::engine::desk::{Attempt, Desk};
 use crate::engine::rules::{Rules, delta};
 
@@ -90,9 +92,21 @@ pub enum Refusal {
     },
     /// A first payment is approved by the customer, not sent again.
     #[error(
-        "{charge} is a first payment, which its customer approves: `dues subscribe --resume {subscription}` takes it up again"
+        "{charge} is a first payment, which its customer approves: `dues subscribe {} --resume` takes it up again",
+        shell::option("--reference", .subscription)
     )]
     FirstPayment {
+        /// The charge.
+        charge: String,
+        /// The merchant's own reference.
+        subscription: String,
+    },
+    /// A first payment that the gateway refused is not sent again, and not forgiven beside a subscription that waits for it.
+    #[error(
+        "{charge} is the first payment of subscription {subscription:?}, and ends only with that: {}",
+        cancel_it(.subscription)
+    )]
+    EndsWithSubscription {
         /// The charge.
         charge: String,
         /// The merchant's own reference.
@@ -125,6 +139,15 @@ pub enum Refusal {
     Illegal(#[from] IllegalEvent),
 }
 
+/// How a subscription whose first payment came to nothing is ended.
+pub(in crate::engine) fn cancel_it(subscription: &str) -> String {
+    format!(
+        "`dues subscription cancel {} --reason \"...\"` ends both and closes the case; then begin again by `dues subscribe` with a \
+         new --reference",
+        shell::word(subscription)
+    )
+}
+
 /// Does what was asked, on the desk.
 pub(in crate::engine) fn asked(desk: &mut Desk, rules: &Rules, now: Instant, ask: &Ask) -> Result<(), Refusal> {
     match ask {
@@ -149,7 +172,7 @@ fn retry(desk: &mut Desk, rules: &Rules, now: Instant) -> Result<(), Refusal> {
         return Err(Refusal::Subscription { subscription, state, instead });
     }
     if desk.charge.attempts.iter().any(|it| it.is_first) {
-        return Err(Refusal::FirstPayment { charge: desk.charge.public_id.clone(), subscription });
+        return retry_first(desk, now);
     }
     match &desk.source {
         Some(source) if source.state == SourceState::Active => {}
@@ -158,13 +181,30 @@ fn retry(desk: &mut Desk, rules: &Rules, now: Instant) -> Result<(), Refusal> {
             return Err(Refusal::Source { subscription, state });
         }
     }
-    if let Some(waiting) = desk.charge.attempts.iter_mut().find(|it| it.state == AttemptState::Created) {
-        // It has its intent already, and is sent, or shown to a person again, by what holds now.
-        waiting.next_at = Some(now);
-        waiting.lease_until = Some(now);
+    if wake_waiting(desk, now) { Ok(()) } else { reopen(desk, rules, now, ASKED) }
+}
+
+/// A first payment that was never sent is sent now; one that was refused would only be refused again.
+fn retry_first(desk: &mut Desk, now: Instant) -> Result<(), Refusal> {
+    if wake_waiting(desk, now) {
         return Ok(());
     }
-    reopen(desk, rules, now, ASKED)
+    let (charge, subscription) = (desk.charge.public_id.clone(), desk.subscription.reference.clone());
+    let refused = desk.charge.attempts.iter().any(|it| it.state == AttemptState::Rejected);
+    Err(if refused {
+        Refusal::EndsWithSubscription { charge, subscription }
+    } else {
+        Refusal::FirstPayment { charge, subscription }
+    })
+}
+
+/// Whether an attempt had its intent already: it is sent, or shown to a person again, by what holds now.
+fn wake_waiting(desk: &mut Desk, now: Instant) -> bool {
+    let waiting = desk.charge.attempts.iter_mut().find(|it| it.state == AttemptState::Created);
+    let Some(waiting) = waiting else { return false };
+    waiting.next_at = Some(now);
+    waiting.lease_until = Some(now);
+    true
 }
 
 /// The dunning case opens the next attempt at once.
@@ -187,9 +227,8 @@ fn reopen(desk: &mut Desk, rules: &Rules, now: Instant, reason: &str) -> Result<
 fn void(desk: &mut Desk, now: Instant) -> Result<(), Refusal> {
     refuse_beside_the_wire(desk)?;
     if desk.subscription.state == SubscriptionState::Incomplete {
-        let subscription = desk.subscription.reference.clone();
-        let instead = " before its first payment; `dues subscription cancel` ends it";
-        return Err(Refusal::Subscription { subscription, state: desk.subscription.state, instead });
+        let (charge, subscription) = (desk.charge.public_id.clone(), desk.subscription.reference.clone());
+        return Err(Refusal::EndsWithSubscription { charge, subscription });
     }
     let state = desk.charge.state;
     if !(state.is_open() || matches!(state, ChargeState::Uncollectible | ChargeState::Held)) {

@@ -1,8 +1,9 @@
 //! `dues subscribe`: the first payment of a new subscription. It works beside a running daemon or without one: whoever holds the
-//! lease sends, and both follow the same protocol. How the payment is followed stands in [`follow`], its link's picture in
-//! [`qr_code`].
+//! lease sends, and both follow the same protocol. What the arguments may say stands in [`given`], how the payment is followed in
+//! [`follow`], its link's picture in [`qr_code`].
 
 mod follow;
+mod given;
 mod qr_code;
 
 use std::process::ExitCode;
@@ -17,20 +18,25 @@ use super::{Ground, NotFound, books_to_enter, exit, output};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Sources, secret};
+use crate::domain::attempt::AttemptState;
 use crate::domain::calendar::Zone;
-use crate::domain::own_reference;
-use crate::engine::begin::{BeginError, Beginning, Begun};
+use crate::domain::shell;
+use crate::engine::begin::{BeginError, Beginning, Begun, Link};
 use crate::engine::{Engine, open};
 use crate::gateway::http::Http;
-use crate::gateway::payments::{Os, Terminal};
+use crate::gateway::payments::Terminal;
 use crate::store::customers::NewCustomer;
+use crate::store::first_payments::FirstPaymentRow;
 use follow::{End, Followed, Standing};
 
 /// Arguments of `dues subscribe`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 active, 1 failed or refused by the customer, 3 the wait ended first (the link stays good; \
-    run the same command with --resume).\n\nExamples:\n  \
+    after_help = "Exit codes: 0 paid, 1 failed, refused by the customer or in review, \
+    2 wrong command line, 3 the wait ended first (the link stays good until the \
+    gateway lets it expire; run the same command with --resume), the subscription was \
+    canceled and its payment may still be made, or it was paid and a person must \
+    decide what follows.\n\nExamples:\n  \
     dues subscribe --reference ORD-5023 --plan plus \\\n    \
     --customer-email customer@example.com\n  \
     dues subscribe --reference ORD-5023 --plan plus --terminal wap --os ios --json\n  \
@@ -40,45 +46,48 @@ use follow::{End, Followed, Standing};
 )]
 pub struct Args {
     /// Your own reference of the subscription: unique, at most 100 characters
-    #[arg(long)]
+    #[arg(long, value_parser = given::trimmed)]
     reference: String,
     /// The plan's name in the config
-    #[arg(long, required_unless_present = "resume")]
+    #[arg(long, required_unless_present = "resume", value_parser = given::trimmed)]
     plan: Option<String>,
     /// Your own reference of the customer; the subscription's where it is left out
-    #[arg(long)]
+    #[arg(long, value_parser = given::trimmed)]
     customer_reference: Option<String>,
     /// The customer's name
-    #[arg(long)]
+    #[arg(long, value_parser = given::trimmed)]
     customer_name: Option<String>,
     /// The customer's address of e-mail
-    #[arg(long)]
+    #[arg(long, value_parser = given::trimmed)]
     customer_email: Option<String>,
-    /// The customer's country, ISO 3166 alpha-2
-    #[arg(long, default_value = "HK")]
-    country: String,
-    /// The time zone in which periods begin
-    #[arg(long, default_value = "Asia/Hong_Kong")]
-    time_zone: Zone,
+    /// The customer's country, ISO 3166 alpha-2; HK where it is left out
+    #[arg(long, value_parser = given::country)]
+    country: Option<String>,
+    /// The time zone in which periods begin; Asia/Hong_Kong where it is left out
+    #[arg(long)]
+    time_zone: Option<Zone>,
     /// The first day of the first period; today where it is left out
     #[arg(long, value_name = "YYYY-MM-DD")]
     anchor_on: Option<NaiveDate>,
-    /// Where the customer approves
-    #[arg(long, value_enum, default_value_t = TerminalKind::Web)]
-    terminal: TerminalKind,
+    /// Where the customer approves; web where it is left out
+    #[arg(long, value_enum)]
+    terminal: Option<TerminalKind>,
     /// The phone's system, for --terminal wap and app
     #[arg(long, value_enum, required_if_eq_any([("terminal", "wap"), ("terminal", "app")]))]
     os: Option<OsKind>,
     /// How long to wait for the customer, in minutes
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=1440))]
     wait_minutes: u64,
-    /// Goes on waiting for a first payment that was begun before
+    /// Goes on waiting for a first payment that was begun before; what else is said must be what was said then
     #[arg(long)]
     resume: bool,
     /// Begins another subscription although the customer, by reference or e-mail, has one of this plan
     #[arg(long, conflicts_with = "resume")]
     another: bool,
 }
+
+const DEFAULT_COUNTRY: &str = "HK";
+const DEFAULT_ZONE: &str = "Asia/Hong_Kong";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum TerminalKind {
@@ -101,9 +110,7 @@ enum OsKind {
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
-        if !self.resume {
-            self.check_references()?;
-        }
+        self.check()?;
         let settings = ground.load()?.settings;
         anyhow::ensure!(
             !settings.gateway.success_url.is_empty() && !settings.gateway.failure_url.is_empty(),
@@ -122,57 +129,96 @@ impl Args {
         let Some(_claim) = engine.store.claim_first_payment(begun.charge_id).await? else {
             anyhow::bail!("{}", self.followed_elsewhere(&engine, &begun).await?);
         };
-        let mut followed = Followed::new(&engine, &begun, ground.json());
+        let mut followed = Followed::new(&engine, &begun, &self.reference, ground.json());
         let wait = Duration::from_secs(self.wait_minutes * 60);
         let end = followed.run(&mut stop, wait).await?;
         let public_id = engine.store.subscription_id_text(begun.subscription_id).await?;
+        let row = engine.first_payment(begun.charge_id).await?;
         let (word, code) = match &end {
-            End::Paid { state } => (state.as_str(), exit::OK),
+            End::Paid { state, review: None } => (state.as_str(), exit::OK),
+            End::Paid { state, review: Some(_) } => (state.as_str(), exit::PARTLY),
             End::Refused { .. } => ("refused", exit::FAILED),
             End::Waiting => ("waiting", exit::PARTLY),
+            End::Canceled => ("canceled", exit::PARTLY),
         };
-        let redirect_url = followed.redirect_url();
+        let link = engine.link_of(&row, clock.now());
         output::line(&if ground.json() {
-            json!({"subscription": public_id, "state": word, "redirect_url": redirect_url}).to_string()
+            let asked_again_at = match &link {
+                Link::AskedForAgain { at, .. } => Some(*at),
+                _ => None,
+            };
+            json!({
+                "subscription": public_id,
+                "state": word,
+                "redirect_url": followed.redirect_url(),
+                "payment_id": row.payment_id,
+                "link_asked_for_again_at": asked_again_at,
+                "review": row.review,
+            })
+            .to_string()
         } else {
-            self.told(&public_id, &end, redirect_url.is_some())
+            self.told(&public_id, &end, &link)
         })?;
         Ok(ExitCode::from(code))
     }
 
-    fn told(&self, public_id: &str, end: &End, link: bool) -> String {
+    fn told(&self, public_id: &str, end: &End, link: &Link) -> String {
         match end {
-            End::Paid { state } if state == "active" => {
+            End::Paid { state, review: None } if state == "active" => {
                 format!("{public_id} is active: the first payment was captured and its source is saved.")
             }
-            End::Paid { state } => format!("{public_id} is {state}; its first payment was captured."),
+            End::Paid { state, review: None } => format!("{public_id} is {state}; its first payment was captured."),
+            End::Paid { state, review: Some(review) } => format!(
+                "{public_id} is {state}; its first payment was captured, and a person must decide what follows: `dues review show {review}`."
+            ),
             End::Refused { why } => {
                 format!("{public_id}: {why}; nothing was charged. Begin again with a new --reference.")
             }
-            End::Waiting => {
-                let on = if link { "the customer; the link stays good" } else { "the gateway's answer" };
-                let reference = &self.reference;
-                format!("{public_id} still waits for {on}. Go on with: dues subscribe --reference {reference} --resume")
-            }
+            End::Canceled => format!(
+                "{public_id} is canceled, and its first payment is still open: the customer may make it until the gateway lets it expire, \
+                 and a review case then asks what becomes of the money. How it ends tells: {}",
+                self.resume()
+            ),
+            End::Waiting => format!("{public_id} still waits for {}", self.awaited(link)),
         }
     }
 
-    fn check_references(&self) -> anyhow::Result<()> {
-        own_reference::check(&self.reference).map_err(|fault| anyhow::anyhow!("--reference {fault}"))?;
-        if let Some(customer) = &self.customer_reference {
-            own_reference::check(customer).map_err(|fault| anyhow::anyhow!("--customer-reference {fault}"))?;
+    /// What a first payment waits for, and how to go on.
+    fn awaited(&self, link: &Link) -> String {
+        let resume = self.resume();
+        match link {
+            Link::At(_) => {
+                format!("the customer; the link stays good until the gateway lets it expire. Go on with: {resume}")
+            }
+            Link::Awaited => format!("the gateway's answer. Go on with: {resume}"),
+            Link::LookedUp { at: Some(at) } => format!(
+                "its payment: the gateway's answer was lost, and it is looked up again at {}. Go on with: {resume}",
+                at.format("%H:%M UTC")
+            ),
+            Link::LookedUp { at: None } => {
+                format!("its payment: the gateway's answer was lost, and it is looked up. Go on with: {resume}")
+            }
+            Link::AskedForAgain { payment_id, at } => format!(
+                "its link: the gateway has the payment {payment_id}, and the answer with the link was lost; it is asked for again at {}. \
+                 Go on then with: {resume}",
+                at.format("%H:%M UTC")
+            ),
+            Link::Lost { payment_id } => format!(
+                "its end: the gateway has the payment {payment_id}, and its link was lost and cannot be had again. It ends unpaid when \
+                 the gateway lets it expire; begin again with a new --reference once this tells so: {resume}"
+            ),
         }
-        Ok(())
+    }
+
+    /// The command that goes on with it.
+    fn resume(&self) -> String {
+        format!("dues subscribe {} --resume", shell::option("--reference", &self.reference))
     }
 
     async fn begin(&self, engine: &Engine) -> anyhow::Result<Begun> {
-        anyhow::ensure!(
-            self.country.len() == 2 && self.country.bytes().all(|letter| letter.is_ascii_uppercase()),
-            "--country is two capital letters, such as HK"
-        );
-        let os = match self.os {
-            Some(OsKind::Android) => Os::Android,
-            Some(OsKind::Ios) | None => Os::Ios,
+        let zone = match &self.time_zone {
+            Some(zone) => zone.clone(),
+            None => DEFAULT_ZONE.parse()?,
         };
         let beginning = Beginning {
             reference: self.reference.clone(),
@@ -181,20 +227,19 @@ impl Args {
                 reference: self.customer_reference.clone().unwrap_or_else(|| self.reference.clone()),
                 name: self.customer_name.clone(),
                 email: self.customer_email.clone(),
-                country: self.country.clone(),
+                country: self.country.clone().unwrap_or_else(|| DEFAULT_COUNTRY.to_owned()),
             },
-            zone: self.time_zone.clone(),
+            zone,
             anchor_on: self.anchor_on,
             another: self.another,
-            terminal: match self.terminal {
-                TerminalKind::Web => Terminal::Web,
-                TerminalKind::Wap => Terminal::Wap(os),
-                TerminalKind::App => Terminal::App(os),
-            },
+            terminal: self.terminal().unwrap_or(Terminal::Web),
         };
         match engine.begin(&beginning).await {
-            Err(error @ BeginError::Stands { incomplete: true, .. }) => {
-                anyhow::bail!("{error}; go on with it by --resume, or say --another for one more")
+            Err(BeginError::Stands { incomplete, payable, reference, plan, state }) if incomplete || payable => {
+                let resume = format!("`dues subscribe {} --resume`", shell::option("--reference", &reference));
+                let go_on = if payable { "tells how that ends" } else { "goes on with it" };
+                let error = BeginError::Stands { incomplete, payable, reference, plan, state };
+                anyhow::bail!("{error}; {resume} {go_on}, or say --another for one more")
             }
             Err(error @ BeginError::Stands { .. }) => anyhow::bail!("{error}; say --another for one more"),
             Err(BeginError::Taken { reference }) => anyhow::bail!("{}", taken(engine, &reference).await?),
@@ -214,22 +259,58 @@ impl Args {
     }
 
     async fn resumed(&self, engine: &Engine) -> anyhow::Result<Begun> {
-        engine
-            .begun(&self.reference)
-            .await?
-            .ok_or_else(|| NotFound(format!("there is no first payment of a subscription {:?}", self.reference)).into())
+        let Some(begun) = engine.begun(&self.reference).await? else {
+            let reference = &self.reference;
+            return Err(NotFound(format!(
+                "there is no first payment of a subscription {reference:?}: `dues subscription list` shows what there is, and \
+                 `dues subscribe` without --resume begins one"
+            ))
+            .into());
+        };
+        self.agrees_with(&engine.beginning(begun.charge_id).await?)?;
+        Ok(begun)
     }
 }
 
 /// That a reference is taken, and what can be done about it.
 async fn taken(engine: &Engine, reference: &str) -> anyhow::Result<String> {
     let there = format!("there is a subscription {reference:?} already");
-    let show = format!("`dues subscription show {reference}` shows it");
+    let show = format!("`dues subscription show {}` shows it", shell::word(reference));
     // One that was handed over has no first payment here.
     let Some(begun) = engine.begun(reference).await? else { return Ok(format!("{there}; {show}")) };
-    Ok(match Standing::of(&engine.first_payment(begun.charge_id).await?) {
+    let row = engine.first_payment(begun.charge_id).await?;
+    Ok(match Standing::of(&row) {
         Standing::Open => format!("{there}; {show}, and --resume goes on waiting for its first payment"),
+        Standing::Canceled => format!(
+            "{there}, canceled while its first payment can still be made; {show}, and --resume tells how that ends: begin again with a \
+             new --reference then"
+        ),
+        Standing::InReview => format!("{there}; {}", in_review(&row, reference)),
         Standing::Ended(End::Refused { why }) => format!("{there}, and {why}: begin again with a new --reference"),
-        Standing::Ended(_) | Standing::InReview => format!("{there}; {show}"),
+        Standing::Ended(_) => format!("{there}; {show}"),
     })
+}
+
+/// What a first payment came to of which a person must decide, and how to go on. Nothing was charged only where nothing can have been.
+fn in_review(row: &FirstPaymentRow, reference: &str) -> String {
+    let show = match &row.review {
+        Some(review) => format!("`dues review show {review}`"),
+        None => "`dues review list`".to_owned(),
+    };
+    match row.attempt_state.parse() {
+        Ok(AttemptState::Rejected) => format!(
+            "the gateway refused the first payment, and nothing was charged: {show} says why. It is not sent again: \
+             `dues subscription cancel {} --reason \"...\"` ends it; then begin again with a new --reference",
+            shell::word(reference)
+        ),
+        Ok(AttemptState::Created) => {
+            format!("the first payment was not sent, and nothing was charged: {show} says why, and what to do")
+        }
+        _ => {
+            let reason = row.reason.as_deref().unwrap_or("in review");
+            format!(
+                "the outcome of the first payment is open ({reason}), and money may be taken: do not begin another; {show} says what to do"
+            )
+        }
+    }
 }

@@ -7,11 +7,11 @@ use super::columns::Cells;
 use super::format::LOST;
 use super::price::Stated;
 use crate::domain::calendar::Zone;
+use crate::domain::customer::{LONGEST_PERSONAL, is_country, is_email};
 use crate::domain::own_reference::{self, ReferenceFault};
 use crate::engine::hand_over::HandOver;
 use crate::store::customers::NewCustomer;
 
-const LONGEST_PERSONAL: usize = 255;
 const DEFAULT_COUNTRY: &str = "HK";
 const DEFAULT_ZONE: &str = "Asia/Hong_Kong";
 
@@ -58,7 +58,7 @@ pub fn hand_over(cells: &Cells) -> Result<(HandOver, Stated), String> {
     if customer.email.as_deref().is_some_and(|email| !is_email(email)) {
         faults.note("customer_email", "is no e-mail address");
     }
-    if customer.country.len() != 2 || !customer.country.bytes().all(|byte| byte.is_ascii_uppercase()) {
+    if !is_country(&customer.country) {
         faults.note("country", "is not two capital letters, such as HK");
     }
     let anchor_on = faults.required(cells, "anchor_on");
@@ -136,11 +136,4 @@ impl Faults {
 fn is_id(text: &str, prefix: &str) -> bool {
     let rest = text.strip_prefix(prefix).unwrap_or_default();
     (1..=96).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// Whether the gateway may take it; whether it reaches anybody is not ours to know.
-fn is_email(text: &str) -> bool {
-    let sides: Vec<&str> = text.split('@').collect();
-    matches!(sides.as_slice(), [name, host] if !name.is_empty() && !host.is_empty())
-        && !text.contains(char::is_whitespace)
 }

@@ -14,6 +14,10 @@ pub struct Ended {
     pub voided: u64,
     /// Charges whose payment may be on the wire.
     pub on_the_wire: u64,
+    /// Whether one of these is a first payment, which its customer may still approve.
+    pub first_on_the_wire: bool,
+    /// Review cases that have nothing to ask any more.
+    pub closed: u64,
 }
 
 row! {
@@ -23,7 +27,33 @@ row! {
     NextRow { next_index: i64 }
 }
 row! {
-    CountRow { count: i64 }
+    WireRow { count: i64, first: i64 }
+}
+
+/// Which charges of a subscription, named so in the statement, have nothing at the gateway and end with it: those that wait, and those
+/// in review of which no payment was ever seen and no attempt can have made one. What decides is read of the row itself, so that a row
+/// that another hand has just moved is not taken for what it was.
+macro_rules! unsent {
+    ($charge:literal, $states:literal) => {
+        concat!(
+            $charge,
+            ".subscription_id = $1 AND (",
+            $charge,
+            ".state IN (",
+            $states,
+            ") OR ",
+            $charge,
+            ".state = 'in_review' AND ",
+            $charge,
+            ".reason IN ('rejected', 'configuration', 'over_limit', 'body_changed', 'calendar') \
+             AND NOT EXISTS (SELECT 1 FROM attempts b WHERE b.charge_id = ",
+            $charge,
+            ".id AND b.state NOT IN ('created', 'rejected', 'withdrawn')) \
+             AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.charge_id = ",
+            $charge,
+            ".id))"
+        )
+    };
 }
 
 impl Tx {
@@ -113,48 +143,66 @@ impl Tx {
         )
         .await?;
         self.run(
-            Statement::new(
+            Statement::new(concat!(
                 "UPDATE attempts SET state = 'withdrawn', next_at = NULL, settled_at = $2, lease_epoch = lease_epoch + 1 \
-                 WHERE state = 'created' AND charge_id IN (SELECT c.id FROM charges c WHERE c.subscription_id = $1 \
-                 AND c.state IN ('due', 'retrying'))",
-            )
+                 WHERE state = 'created' AND charge_id IN (SELECT c.id FROM charges c WHERE ",
+                unsent!("c", "'due', 'retrying'"),
+                ")"
+            ))
             .bind(id)
             .bind(now),
         )
         .await?;
         self.run(
-            Statement::new(
+            Statement::new(concat!(
                 "INSERT INTO journal (at, actor, act, subscription_id, charge_id, was, now, detail) \
-                 SELECT $2, $3, 'charge', c.subscription_id, c.id, c.state, 'void', 'canceled' FROM charges c \
-                 WHERE c.subscription_id = $1 AND c.state IN ('due', 'retrying', 'held')",
-            )
+                 SELECT $2, $3, 'charge', c.subscription_id, c.id, c.state, 'void', 'canceled' FROM charges c WHERE ",
+                unsent!("c", "'due', 'retrying', 'held'")
+            ))
             .bind(id)
             .bind(now)
             .bind(actor),
         )
         .await?;
         self.run(
-            Statement::new(
+            Statement::new(concat!(
                 "UPDATE dunning_cases SET state = 'stopped', next_step_at = NULL, closed_at = $2 WHERE state = 'open' \
-                 AND charge_id IN (SELECT c.id FROM charges c WHERE c.subscription_id = $1 AND c.state IN ('due', 'retrying'))",
-            )
+                 AND charge_id IN (SELECT c.id FROM charges c WHERE ",
+                unsent!("c", "'due', 'retrying'"),
+                ")"
+            ))
             .bind(id)
             .bind(now),
         )
         .await?;
         let voided = self
             .run(
-                Statement::new(
-                    "UPDATE charges SET state = 'void', reason = 'canceled' \
-                     WHERE subscription_id = $1 AND state IN ('due', 'retrying', 'held')",
-                )
+                Statement::new(concat!(
+                    "UPDATE charges SET state = 'void', reason = 'canceled' WHERE ",
+                    unsent!("charges", "'due', 'retrying', 'held'")
+                ))
                 .bind(id),
             )
             .await?;
-        let on_the_wire: CountRow = self
+        // What asked whether, or how, they are sent. A case about money that was seen stays open.
+        let closed = self
+            .run(
+                Statement::new(
+                    "UPDATE review_cases SET resolved_at = $2, resolution = 'the subscription was canceled', resolved_by = $3 \
+                     WHERE resolved_at IS NULL AND reason IN ('rejected', 'configuration', 'over_limit', 'body_changed', \
+                     'calendar') AND charge_id IN (SELECT c.id FROM charges c WHERE c.subscription_id = $1 AND c.state = 'void' \
+                     AND c.reason = 'canceled')",
+                )
+                .bind(id)
+                .bind(now)
+                .bind(actor),
+            )
+            .await?;
+        let on_the_wire: WireRow = self
             .one(
                 Statement::new(
-                    "SELECT COUNT(*) AS count FROM charges c JOIN attempts a ON a.charge_id = c.id \
+                    "SELECT COUNT(*) AS count, COUNT(CASE WHEN a.kind = 'first' THEN 1 END) AS first \
+                     FROM charges c JOIN attempts a ON a.charge_id = c.id \
                      WHERE c.subscription_id = $1 AND a.state IN ('sending', 'unknown', 'pending')",
                 )
                 .bind(id),
@@ -169,6 +217,11 @@ impl Tx {
             ..Default::default()
         };
         self.write_journal(actor, now, &[entry]).await?;
-        Ok(Ended { voided, on_the_wire: u64::try_from(on_the_wire.count).unwrap_or_default() })
+        Ok(Ended {
+            voided,
+            on_the_wire: u64::try_from(on_the_wire.count).unwrap_or_default(),
+            first_on_the_wire: on_the_wire.first > 0,
+            closed,
+        })
     }
 }

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::super::output;
 use super::super::stop::Stop;
-use super::qr_code;
+use super::{in_review, qr_code};
+use crate::domain::subscription::SubscriptionState;
 use crate::engine::Engine;
 use crate::engine::begin::Begun;
 use crate::engine::greet::TRIES_OF_A_COMMAND;
@@ -25,6 +26,8 @@ pub enum End {
     Paid {
         /// What the subscription is now.
         state: String,
+        /// The review case that asks what follows from it.
+        review: Option<String>,
     },
     /// No money was taken, and none will be.
     Refused {
@@ -33,6 +36,8 @@ pub enum End {
     },
     /// It has not ended; somebody, or the clock, ended the wait.
     Waiting,
+    /// The same, and its subscription was canceled meanwhile.
+    Canceled,
 }
 
 /// How a first payment stands in the books.
@@ -40,6 +45,8 @@ pub enum End {
 pub enum Standing {
     /// Its outcome is open.
     Open,
+    /// Its outcome is open, and its subscription has ended.
+    Canceled,
     /// A person must look.
     InReview,
     /// It has ended.
@@ -49,10 +56,12 @@ pub enum Standing {
 impl Standing {
     /// What the row says.
     pub fn of(row: &FirstPaymentRow) -> Standing {
-        match (row.charge_state.as_str(), row.subscription_state.as_str()) {
-            ("in_review", _) => Standing::InReview,
-            ("void", _) => Standing::Ended(End::Refused { why: "the subscription was canceled before it was paid" }),
-            ("uncollectible", _) => Standing::Ended(End::Refused {
+        let state = row.subscription_state.clone();
+        match row.charge_state.as_str() {
+            "paid" => Standing::Ended(End::Paid { state, review: row.review.clone() }),
+            "in_review" => Standing::InReview,
+            "void" => Standing::Ended(End::Refused { why: "the subscription was canceled before it was paid" }),
+            "uncollectible" => Standing::Ended(End::Refused {
                 why: match row.attempt_state.as_str() {
                     "declined" => "the first payment was declined",
                     "canceled" => "the customer canceled the first payment",
@@ -60,8 +69,8 @@ impl Standing {
                     _ => "the first payment ended without money",
                 },
             }),
-            (_, "incomplete") => Standing::Open,
-            (_, state) => Standing::Ended(End::Paid { state: state.to_owned() }),
+            _ if state == SubscriptionState::Incomplete.as_str() => Standing::Open,
+            _ => Standing::Canceled,
         }
     }
 }
@@ -71,6 +80,7 @@ impl Standing {
 pub struct Followed<'a> {
     engine: &'a Engine,
     charge_id: i64,
+    reference: &'a str,
     round: Round,
     json: bool,
     redirect_url: Option<String>,
@@ -78,11 +88,11 @@ pub struct Followed<'a> {
 }
 
 impl<'a> Followed<'a> {
-    /// The first payment of `begun`; its link is printed as JSON, or for people.
-    pub fn new(engine: &'a Engine, begun: &Begun, json: bool) -> Self {
+    /// The first payment of `begun`, under this reference of the merchant's; its link is printed as JSON, or for people.
+    pub fn new(engine: &'a Engine, begun: &Begun, reference: &'a str, json: bool) -> Self {
         let round = Round::of_charge(engine.clone(), begun.charge_id);
         let charge_id = begun.charge_id;
-        Followed { engine, charge_id, round, json, redirect_url: None, silence_told: false }
+        Followed { engine, charge_id, reference, round, json, redirect_url: None, silence_told: false }
     }
 
     /// The link that was printed.
@@ -102,34 +112,37 @@ impl<'a> Followed<'a> {
             self.engine.store.look_now(self.charge_id, clock.now()).await?;
             let stopped = self.settle(stop).await?;
             let row = self.engine.first_payment(self.charge_id).await?;
-            match Standing::of(&row) {
-                Standing::Open => {}
-                Standing::InReview => anyhow::bail!(
-                    "the gateway refused the first payment; `dues review list` says why, nothing was charged"
-                ),
+            let unended = match Standing::of(&row) {
+                Standing::Open => {
+                    self.print_link(row.redirect_url)?;
+                    End::Waiting
+                }
+                // Nobody is to be sent to that link any more.
+                Standing::Canceled => End::Canceled,
+                Standing::InReview => anyhow::bail!("{}", in_review(&row, self.reference)),
                 Standing::Ended(end) => return Ok(end),
-            }
-            self.print_link(row.redirect_url)?;
+            };
             let waited = clock.since_boot().saturating_sub(begun);
             if stopped || waited >= wait {
-                return Ok(End::Waiting);
+                return Ok(unended);
             }
             if let Some(cause) = self.engine.gate.state().cause {
                 anyhow::bail!("{cause}; go on later with --resume");
             }
-            if self.redirect_url.is_none() && waited >= SILENCE {
+            // What is pending was answered, although its link was lost.
+            if self.redirect_url.is_none() && row.payment_id.is_none() && waited >= SILENCE {
                 self.tell_silence();
             }
             tokio::select! {
                 biased;
-                () = stop.told() => return Ok(End::Waiting),
+                () = stop.told() => return Ok(unended),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
     }
 
     /// Goes round until nothing is left to do now; whether somebody said stop meanwhile. An answer under way is awaited then, so that
-    /// its link is known; a second word ends it at once, which loses nothing: what became of it is looked up.
+    /// its link is known; a second word ends it at once, which loses no more than the link: what became of it is looked up.
     async fn settle(&mut self, stop: &mut Stop) -> anyhow::Result<bool> {
         let mut stopped = false;
         let mut silence_told = self.silence_told;
@@ -149,7 +162,7 @@ impl<'a> Followed<'a> {
                             break;
                         }
                         stopped = true;
-                        output::remark("an answer of the gateway is awaited; a second signal ends the wait at once");
+                        output::remark("an answer of the gateway is awaited; a second signal ends the wait at once, and a link in that answer is lost");
                     }
                     () = &mut silence, if !silence_told => {
                         silence_told = true;

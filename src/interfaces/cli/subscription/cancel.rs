@@ -43,6 +43,8 @@ impl Args {
                 "periods_begun": canceled.begun,
                 "charges_voided": canceled.voided,
                 "payments_on_the_wire": canceled.on_the_wire,
+                "first_payment_can_be_made": canceled.first_on_the_wire,
+                "reviews_closed": canceled.closed,
             }));
         }
         output::line(&told(&self.name, self.at_period_end, &canceled))
@@ -68,8 +70,18 @@ fn told(name: &str, at_period_end: bool, canceled: &Canceled) -> String {
         1 => "1 open charge was voided and is not sent".to_owned(),
         several => format!("{several} open charges were voided and are not sent"),
     });
+    match canceled.closed {
+        0 => {}
+        1 => lines.push("1 review case was closed: there is nothing left to decide".to_owned()),
+        several => lines.push(format!("{several} review cases were closed: there is nothing left to decide")),
+    }
     match canceled.on_the_wire {
         0 => {}
+        1 if canceled.first_on_the_wire => lines.push(
+            "its first payment cannot be called back: the customer can still make it at its link until the gateway lets it expire; \
+             where that happens it is recorded, and a review case asks what becomes of the money"
+                .to_owned(),
+        ),
         1 => lines.push("a payment is already on its way and will still be recorded".to_owned()),
         several => lines.push(format!("{several} payments are already on their way and will still be recorded")),
     }
