@@ -152,7 +152,16 @@ fn pend(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) 
     if matches!(desk.charge.state, ChargeState::Due | ChargeState::Retrying) {
         desk.move_charge(ChargeEvent::Send, None)?;
     }
+    let wanted = desk.wants_source();
     learn_source(desk, context, id, payment)?;
+    if was == Some(AttemptState::Pending)
+        && wanted
+        && !desk.wants_source()
+        && let Some(attempt) = desk.attempt_mut(id)
+    {
+        // A repeated answer has named the source, but says how the payment stood at first: it may have been captured since.
+        attempt.next_at = Some(now);
+    }
     if (delta(polls.alert_after)..delta(polls.review_after)).contains(&age) {
         desk.warn(format!("{} has been {} for {} hours", payment.id, payment.status.word(), age.num_hours()));
     }
@@ -255,6 +264,23 @@ fn learn_source(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &P
             Ok(())
         }
     }
+}
+
+/// The request of a pending first payment is no longer the one that was frozen: its key cannot be sent again, and nothing else names its
+/// source. A person is told now, for the customer may still approve it.
+pub(super) fn end_replays(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
+    let Some(attempt) = desk.attempt_mut(id) else { return };
+    // As after a server error, the key is not sent again to hear an answer.
+    attempt.server_error = true;
+    let Some(payment_id) = attempt.payment_id.clone() else { return };
+    if !desk.wants_source() {
+        return;
+    }
+    let evidence = format!(
+        "the answer that named the source of {payment_id} was lost, and its request no longer has the digest it was frozen with: it cannot \
+         be sent again to hear it. Once the customer approves it, the money is taken and no source is known"
+    );
+    desk.review(context, ReviewReason::SourceUnknown, payment_id.clone(), Some(&payment_id), evidence);
 }
 
 fn paid_subscription(desk: &mut Desk, context: &mut Context<'_>, payment: &Payment) -> Result<(), IllegalEvent> {
