@@ -55,6 +55,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "2026-03|SGD|1|1905|0",
         ],
     ),
+    ("receipts", &["PLACEHOLDER"]),
     ("recovered", &["2026-01|HKD|1|12800", "2026-02|HKD|1|12800"]),
     ("late", &["2026-02|2026-01|LATE|0|HKD|12800|128.00|2026-01-30T02:00|2026-02-03T02:01|3|pay_*"]),
     (
@@ -64,7 +65,12 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "2026-03-13T02:00|2026-03|SLOW|customer of SLOW|0|HKD|12800|128.00|collecting|-|1|2026-03-14T00:44",
         ],
     ),
-    ("unanswered", &["2026-03-13T02:00|2026-03|SLOW|0|HKD|12800|128.00|pending|d1-*|pay_*|Pending|request"]),
+    (
+        "unanswered",
+        &[
+            "2026-03-13T02:00|2026-03|SLOW|0|HKD|12800|128.00|pending|d1-*|pay_*|Pending|request|2026-03-13T02:00|2026-03-14T00:44",
+        ],
+    ),
     (
         "failed",
         &[
