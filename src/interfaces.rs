@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod demo;
 pub mod doctor;
 pub mod import;
+pub mod kept_files;
 pub mod systemd;
 pub mod telemetry;
 pub mod verify;

@@ -77,6 +77,25 @@ pub enum StoreError {
          database, and then GRANT dues_finance to the login"
     )]
     ViewsClosed,
+    /// The login may read the views, but no table.
+    #[error(
+        "this login of the database reads the finance views alone: use `dues report`, or give database.url the login of the daemon"
+    )]
+    TablesClosed,
+    /// A copy of the books does not fit on the disk.
+    #[error("the disk of {} is full: a copy needs {bytes} bytes there, as many as the books", path.display())]
+    NoRoom {
+        /// Where the copy was to stand.
+        path: PathBuf,
+        /// What it needs.
+        bytes: i64,
+    },
+    /// A table that must be one's own for a moment is being read for long.
+    #[error("somebody has been reading {table} for a while, as a backup by pg_dump does: try again when it has ended")]
+    BeingRead {
+        /// The table.
+        table: &'static str,
+    },
     /// Another hand changed a row between our reading and our writing; nothing was written, and the next tick reads anew.
     #[error("{table} changed under our hands; the next tick reads anew")]
     Moved {
@@ -184,6 +203,11 @@ impl StoreError {
             },
             _ => false,
         }
+    }
+
+    /// Whether the database refused with this code: a SQLSTATE, or one of SQLite's.
+    fn has_code(&self, code: &str) -> bool {
+        matches!(self, StoreError::Database { source: sqlx::Error::Database(it), .. } if it.code().as_deref() == Some(code))
     }
 
     /// Whether a UNIQUE rule refused the statement.

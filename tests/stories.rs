@@ -8,6 +8,8 @@ mod support;
 mod declines;
 #[path = "stories/everyday.rs"]
 mod everyday;
+#[path = "stories/first_answers.rs"]
+mod first_answers;
 #[path = "stories/first_payments.rs"]
 mod first_payments;
 #[path = "stories/looking_first.rs"]

@@ -44,6 +44,11 @@ impl Sources {
         self.path().with_file_name("dues.d")
     }
 
+    /// The file that is read first, be it there or not.
+    pub fn main_file(&self) -> &Path {
+        self.path()
+    }
+
     /// The variables of this process. What is no UTF-8 is kept with its wrong letters replaced, so that it is refused where it matters.
     pub fn process_environment() -> Vec<(String, String)> {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();

@@ -58,6 +58,11 @@ pub(super) fn decide(desk: &mut Desk, context: &mut Context<'_>, seen: &Observat
         Seen::Posted(PostOutcome::Unknown { reason, server_error, .. }) => {
             unknown::lose(desk, context, id, *server_error, reason.to_string())
         }
+        // A key that was sent again only to hear what its lost answer said. That the books give another request is true whoever saw it.
+        Seen::BodyChanged if state == AttemptState::Pending => {
+            first::end_replays(desk, context, id);
+            Ok(())
+        }
         Seen::BodyChanged if stale || state != AttemptState::Sending => Ok(()),
         Seen::BodyChanged => body_changed(desk, context, id),
 

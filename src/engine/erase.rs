@@ -72,6 +72,11 @@ fn bar(row: BarRow, key_life: TimeDelta) -> Bar {
     let (why, until) = match row.state.as_str() {
         "created" => ("waits to be sent; `dues charge void` or `dues subscription cancel` withdraws it", row.next_at),
         "sending" => ("is on its way to the gateway", row.next_at),
+        "pending" => (
+            "is sent again until the gateway has named the wallet, because the answer to a first payment was lost; that takes a few \
+             minutes, and at the latest its key ends it",
+            row.next_at,
+        ),
         _ => (
             "may be sent again, because its outcome is unknown and its key still lives",
             row.first_sent_at.unwrap_or(row.next_at) + key_life,

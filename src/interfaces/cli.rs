@@ -44,6 +44,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::engine::{Rules, open};
+use crate::interfaces::kept_files;
 use crate::store::Store;
 
 pub use failure::{Kind, NotFound, WrongConfig, WrongUsage, code_of, print, told};
@@ -206,7 +207,7 @@ impl Ground {
     /// # Errors
     /// [`WrongConfig`], which ends in exit code 78.
     pub fn load(&self) -> anyhow::Result<Loaded> {
-        config::load(&self.sources).map_err(|faults| WrongConfig(faults.to_string()).into())
+        kept_files::load(&self.sources).map_err(|faults| WrongConfig(faults.to_string()).into())
     }
 
     /// The books that the config names, at this program's schema. Who only looks creates nothing.

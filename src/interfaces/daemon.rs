@@ -28,6 +28,7 @@ use crate::engine::beat::BeatError;
 use crate::engine::schedule::{Cron, CronBells};
 use crate::engine::{Engine, EngineError, Rules, open};
 use crate::gateway::http::Http;
+use crate::interfaces::kept_files::KeptFiles;
 use crate::interfaces::systemd;
 use crate::store::{DatabaseUrl, Store, StoreError};
 use health::Health;
@@ -95,7 +96,8 @@ pub async fn run(
     tracker.spawn(alert::follow(engine.clone(), settings.alerts_command.clone(), stop.clone()));
     if let Some(place) = settings.finance.snapshot.clone() {
         let every = settings.finance.snapshot_every;
-        tracker.spawn(snapshot::follow(engine.store.clone(), place, every, stop.clone()));
+        let kept = KeptFiles::of(&sources, &settings);
+        tracker.spawn(snapshot::follow(engine.store.clone(), place, kept, every, stop.clone()));
     }
     systemd::ready();
     if !engine.rules.withheld.is_empty() {

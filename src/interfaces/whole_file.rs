@@ -1,9 +1,41 @@
 //! A file that appears whole or not at all: it is written under another name beside its place, and takes the place when it is on the disk.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// So much of a file tells what it is.
+const HEAD_BYTES: u64 = 100;
+
+/// What stands at a place that is to be written to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// Nothing.
+    Nothing,
+    /// A regular file, which begins so.
+    File(Vec<u8>),
+    /// A directory, a link, a device, a pipe: never to be replaced, and never opened.
+    Other,
+}
+
+impl Stands {
+    /// What stands at `place`; a link is not followed.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    pub fn at(place: &Path) -> io::Result<Stands> {
+        match place.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stands::Nothing),
+            Err(error) => return Err(error),
+            Ok(found) if !found.is_file() => return Ok(Stands::Other),
+            Ok(_) => {}
+        }
+        let mut head = Vec::new();
+        File::open(place)?.take(HEAD_BYTES).read_to_end(&mut head)?;
+        Ok(Stands::File(head))
+    }
+}
 
 /// A file on its way to its place. Dropped before [`WholeFile::put`], it is removed.
 #[derive(Debug)]

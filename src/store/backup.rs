@@ -17,6 +17,28 @@ use crate::row;
 /// Faults of a file that are told; a broken file may have one a page.
 const FAULTS_TOLD: u32 = 5;
 
+/// SQLite's code for a full disk.
+const SQLITE_FULL: &str = "13";
+/// How a SQLite file begins (sqlite.org/fileformat2.html, "The Database Header").
+const SQLITE_FILE: &[u8] = b"SQLite format 3\0";
+/// Where in it the number stands that says whose file it is.
+const APPLICATION_ID: std::ops::Range<usize> = 68..72;
+/// The number of a copy without personal data, in letters, and the statement that sets it. The books themselves have none.
+const COPY_WITHOUT_PEOPLE: [u8; 4] = *b"dues";
+const MARK_COPY: &str = "PRAGMA application_id = 0x64756573";
+/// How a dump of PostgreSQL's in the custom format begins.
+const CUSTOM_DUMP: &[u8] = b"PGDMP";
+
+/// Whether a file that begins so is what [`Store::copy_without_people`] writes.
+pub fn is_snapshot(head: &[u8]) -> bool {
+    head.starts_with(SQLITE_FILE) && head.get(APPLICATION_ID) == Some(&COPY_WITHOUT_PEOPLE)
+}
+
+/// Whether a file that begins so may be a backup: a SQLite file that is no snapshot, or a dump.
+pub fn is_backup(head: &[u8]) -> bool {
+    head.starts_with(CUSTOM_DUMP) || head.starts_with(SQLITE_FILE) && !is_snapshot(head)
+}
+
 row! {
     /// How many rows the books hold, by table.
     pub RowsKept {
@@ -42,11 +64,18 @@ impl Store {
     /// Has SQLite write itself, as it is at one instant, into the file `to`, which must be empty or absent. The daemon goes on meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Database`], also where this is no SQLite file.
+    /// [`StoreError::NoRoom`], [`StoreError::Database`], also where this is no SQLite file.
     pub async fn copy_into(&self, to: &Path) -> Result<(), StoreError> {
-        let to = to.to_string_lossy().into_owned();
-        let _no_rows: Vec<NumberRow> = self.read(Statement::new("VACUUM INTO $1").bind(to)).await?;
-        Ok(())
+        let name = to.to_string_lossy().into_owned();
+        let copied: Result<Vec<NumberRow>, StoreError> = self.read(Statement::new("VACUUM INTO $1").bind(name)).await;
+        match copied {
+            Err(error) if error.has_code(SQLITE_FULL) => {
+                let size = "SELECT page_count * page_size AS number FROM pragma_page_count, pragma_page_size";
+                let NumberRow { number } = self.read_one(Statement::new(size)).await?;
+                Err(StoreError::NoRoom { path: to.to_owned(), bytes: number })
+            }
+            copied => copied.map(|_| ()),
+        }
     }
 
     /// Opens a copy that [`Store::copy_into`] made, to read it.
@@ -62,7 +91,7 @@ impl Store {
     /// log beside it.
     ///
     /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Unopened`].
+    /// [`StoreError::NoRoom`], [`StoreError::Database`], [`StoreError::Unopened`].
     pub async fn copy_without_people(&self, to: &Path) -> Result<(), StoreError> {
         self.copy_into(to).await?;
         let options = sqlite::SqliteConnectOptions::new().filename(to).pragma("secure_delete", "ON");
@@ -70,6 +99,7 @@ impl Store {
         let copy = Store::open_file(to, options, self.clock().clone()).await?;
         let mut tx = copy.begin("copy without people").await?;
         tx.run(Statement::new("UPDATE customers SET name = NULL, email = NULL")).await?;
+        tx.run(Statement::new(MARK_COPY)).await?;
         tx.commit().await?;
         copy.close().await;
         Ok(())

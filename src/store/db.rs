@@ -4,6 +4,7 @@
 mod claim;
 mod connect;
 mod hook;
+mod purge;
 mod statement;
 mod unopened;
 
@@ -25,6 +26,7 @@ use statement::{Column, Value};
 pub use claim::Claim;
 pub use connect::{DatabaseUrl, LOCK_TIMEOUT};
 pub use hook::{Asked, Hook, Moment, Step, Trouble};
+pub use purge::Purged;
 pub use statement::{Bind, BoundValue, Rows, Statement, ids, sqlite_text};
 
 /// The books. Cheap to clone.
@@ -198,22 +200,6 @@ impl Store {
             Db::Sqlite { write, .. } => migrator.run(write).await,
             Db::Postgres(pool) => migrator.run(pool).await,
         }
-    }
-
-    /// Makes what was deleted leave the bytes beside the tables: on SQLite the write-ahead log is moved into the file, on PostgreSQL dead rows
-    /// of customers are removed. False: somebody still reads what was there before, and it stays until a later time.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn purge(&self) -> Result<bool, StoreError> {
-        let done = match &self.db {
-            Db::Sqlite { write, .. } => {
-                let busy = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(write).await;
-                busy.map(|busy: i64| busy == 0)
-            }
-            Db::Postgres(pool) => sqlx::query("VACUUM customers").execute(pool).await.map(|_| true),
-        };
-        done.map_err(|source| StoreError::Database { step: "purge", source })
     }
 
     /// Round trips to the database since the store was opened, by the name of the work.

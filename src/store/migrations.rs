@@ -28,6 +28,9 @@ macro_rules! twins {
 static TWINS: &[Twin] =
     twins![1 "0001_books", 2 "0002_finance", 3 "0003_nodes", 4 "0004_verify", 5 "0005_standing", 6 "0006_pauses"];
 
+/// PostgreSQL's code where a login may not read a table.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
 row! {
     VersionRow { version: Option<i64> }
 }
@@ -50,7 +53,7 @@ impl Store {
     /// The highest migration that ran; 0 in an empty database.
     ///
     /// # Errors
-    /// [`StoreError::Database`].
+    /// [`StoreError::TablesClosed`], [`StoreError::Database`].
     pub async fn schema_version(&self) -> Result<i64, StoreError> {
         let there = match self.kind() {
             "sqlite" => "SELECT MAX(1) AS version FROM sqlite_schema WHERE name = '_sqlx_migrations'",
@@ -61,7 +64,11 @@ impl Store {
             return Ok(0);
         }
         let ran = "SELECT MAX(version) AS version FROM _sqlx_migrations WHERE success";
-        Ok(self.read_one::<VersionRow>(Statement::new(ran)).await?.version.unwrap_or(0))
+        match self.read_one::<VersionRow>(Statement::new(ran)).await {
+            Ok(row) => Ok(row.version.unwrap_or(0)),
+            Err(error) if error.has_code(INSUFFICIENT_PRIVILEGE) => Err(StoreError::TablesClosed),
+            Err(error) => Err(error),
+        }
     }
 
     /// Refuses a schema that this program was not written for.

@@ -80,6 +80,49 @@ async fn a_backup_never_takes_the_place_of_the_books() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_forced_backup_replaces_a_backup_and_nothing_else() {
+    let shop = Shop::new(On::Sqlite).await;
+    let place = |name: &str| shop.path(name).to_str().unwrap().to_owned();
+    shop.write("key", "sk_sbox_simulated\n");
+    shop.write("letters", "nothing of dues\n");
+    shop.write("empty", "");
+    std::fs::create_dir(shop.path("dues.d")).unwrap();
+    shop.write("dues.d/more.toml", "");
+    std::os::unix::fs::symlink(shop.path("letters"), shop.path("link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(shop.path("socket")).unwrap();
+    let snapshot = place("snapshot.db");
+    shop.world.as_ref().unwrap().store.copy_without_people(&shop.path("snapshot.db")).await.unwrap();
+    let key = format!("gateway.secret_key_file={}", place("key"));
+    let finance = format!("finance.snapshot={snapshot}");
+    for (name, code, told) in [
+        ("dues.toml", 1, "is the config file"),
+        ("dues.d/more.toml", 1, "would be a config file"),
+        ("dues.d/new.toml", 1, "would be a config file"),
+        ("key", 1, "holds the secret key"),
+        ("snapshot.db", 1, "is the snapshot for finance"),
+        ("letters", 1, "holds something else than a backup"),
+        ("link", 1, "is a link, a device or the like"),
+        ("socket", 1, "is a link, a device or the like"),
+    ] {
+        let before = std::fs::read(shop.path(name)).ok();
+        let refused = backup(&shop, &["--set", &key, "--set", &finance, "--force", &place(name)]);
+        assert_eq!((refused.code, refused.out.as_str()), (code, ""), "{name} {refused:?}");
+        assert!(refused.err.contains(told), "{name} {refused:?}");
+        assert_eq!(std::fs::read(shop.path(name)).ok(), before, "{name}");
+    }
+    let output = backup(&shop, &["--force", "-"]);
+    assert!(output.code == 2 && output.err.contains("not the output: name the file"), "{output:?}");
+    assert!(!Path::new("-").exists());
+    // A snapshot that another config names is no backup either.
+    let refused = backup(&shop, &["--force", &snapshot]);
+    assert!(refused.code == 1 && refused.err.contains("holds something else than a backup"), "{refused:?}");
+    for _ in 0..2 {
+        let made = backup(&shop, &["--force", &place("empty")]);
+        assert_eq!((made.code, made.err.as_str()), (0, ""), "{made:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pg_dump_that_fails_leaves_nothing_and_no_password_is_an_argument() {
     let mut shop = Shop::new(On::Postgres).await;
     let to = shop.path("copy");
@@ -110,4 +153,25 @@ async fn a_pg_dump_that_fails_leaves_nothing_and_no_password_is_an_argument() {
     let told = std::fs::read_to_string(programs.join("told")).unwrap();
     let (environment, arguments) = told.split_once('\n').unwrap();
     assert!(environment.ends_with(" hidden-word") && !arguments.contains("hidden-word"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_named_with_what_a_copy_needs() {
+    let shop = Shop::new(On::Sqlite).await;
+    let small = shop.path("small");
+    std::fs::create_dir(&small).unwrap();
+    // A disk of its own, which nobody else sees, and which is gone with the command.
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "/bin/sh", "-c"]);
+    command.arg("mount -t tmpfs -o size=64k none \"$1\" || exit 77; shift; exec \"$@\"").arg("sh").arg(&small);
+    let backup = shop.command(&["backup", small.join("copy").to_str().unwrap()]);
+    command.arg(backup.get_program()).args(backup.get_args()).env("USER", "tester");
+    let failed = said(&mut command);
+    if failed.code == 77 || failed.err.contains("unshare failed") {
+        eprintln!("this machine gives nobody a disk of their own: {}", failed.err);
+        return;
+    }
+    assert_eq!((failed.code, failed.out.as_str()), (1, ""), "{failed:?}");
+    assert!(failed.err.contains("the disk of ") && failed.err.contains("is full: a copy needs "), "{failed:?}");
+    assert_eq!(names(&small), Vec::<String>::new());
 }

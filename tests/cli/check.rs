@@ -111,3 +111,41 @@ async fn migrate_brings_the_schema_up_once() {
         assert_eq!(shop.dues(&["subscription", "list", "--set", &url]).out, "none\n");
     }
 }
+
+#[test]
+fn a_snapshot_in_the_place_of_the_books_or_the_config_is_refused() {
+    let shop = Shop::without_books();
+    let directory = shop.path("").display().to_string();
+    let directory = directory.trim_end_matches('/');
+    shop.write("books.db", "");
+    shop.write("key", "sk_sbox_simulated\n");
+    std::os::unix::fs::symlink(directory, shop.path("linked")).unwrap();
+    let check = |url: &str, snapshot: &str| {
+        let url = format!("database.url={url}");
+        let key = format!("gateway.secret_key_file={directory}/key");
+        let mark = format!("installation.high_water_file={directory}/mark");
+        let snapshot = format!("finance.snapshot={snapshot}");
+        let set = ["--set", &url, "--set", &key, "--set", &mark, "--set", &snapshot];
+        said(&mut shop.bare(&[&["--config", "dues.toml", "check"][..], &set].concat()))
+    };
+    let whole = format!("sqlite:{directory}/books.db");
+    let linked = format!("sqlite:{directory}/linked/books.db");
+    let (whole, linked) = (whole.as_str(), linked.as_str());
+    for (url, snapshot, told) in [
+        ("sqlite:books.db", format!("{directory}/books.db"), "belongs to the books themselves"),
+        ("sqlite:./books.db", format!("{directory}/books.db-wal"), "belongs to the books themselves"),
+        (whole, format!("/{directory}/books.db"), "belongs to the books themselves"),
+        (whole, format!("{directory}/linked/books.db"), "belongs to the books themselves"),
+        (linked, format!("{directory}/books.db"), "belongs to the books themselves"),
+        (whole, format!("{directory}/linked/books.db.lock"), "belongs to the books themselves"),
+        (whole, format!("{directory}/mark"), "holds the count of sends"),
+        (whole, format!("{directory}/dues.toml"), "is the config file"),
+        (whole, format!("{directory}/key"), "holds the secret key"),
+    ] {
+        let refused = check(url, &snapshot);
+        assert_eq!((refused.code, refused.out.as_str()), (78, ""), "{url} {snapshot} {refused:?}");
+        assert!(refused.err.contains("finance.snapshot") && refused.err.contains(told), "{url} {snapshot} {refused:?}");
+    }
+    let good = check("sqlite:books.db", &format!("{directory}/finance.db"));
+    assert_eq!(good.code, 0, "{good:?}");
+}

@@ -2,6 +2,7 @@
 
 use secrecy::ExposeSecret;
 use serde_json::json;
+use sqlx::Connection;
 
 use crate::shop::Shop;
 use crate::support::world::{BOTH, On, World};
@@ -14,6 +15,67 @@ fn shop_on(world: World) -> Shop {
     shop.use_books(world.settings.database.url.expose_secret());
     shop.world = Some(world);
     shop
+}
+
+/// The file of the customers' table, as it is on the disk.
+async fn table_file(world: &World) -> Vec<u8> {
+    let mut connection = sqlx::PgConnection::connect(world.settings.database.url.expose_secret()).await.unwrap();
+    sqlx::query("CHECKPOINT").execute(&mut connection).await.unwrap();
+    let place = "SELECT current_setting('data_directory') || '/' || pg_relation_filepath('customers')";
+    let path: String = sqlx::query_scalar(place).fetch_one(&mut connection).await.unwrap();
+    std::fs::read(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_beside_a_reader_is_done_in_part_and_says_so() {
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        let erase = [&["customer", "erase", CUSTOMER][..], &REASON].concat();
+        let url = shop.url().to_owned();
+        let told = if on == On::Sqlite {
+            let path = url.trim_start_matches("sqlite:");
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).read_only(true);
+            let mut reader = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+            sqlx::query("BEGIN").execute(&mut reader).await.unwrap();
+            sqlx::query("SELECT COUNT(*) FROM customers").fetch_one(&mut reader).await.unwrap();
+            let told = shop.dues(&erase);
+            assert!(told.err.contains("a reader is open: the file still holds them; run this again"), "{told:?}");
+            reader.close().await.unwrap();
+            told
+        } else {
+            let mut reader = sqlx::PgConnection::connect(&url).await.unwrap();
+            sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ").execute(&mut reader).await.unwrap();
+            sqlx::query("SELECT COUNT(*) FROM charges").fetch_one(&mut reader).await.unwrap();
+            let told = shop.dues(&erase);
+            assert!(
+                told.err.contains("the table's file still holds them; run this again when it has ended"),
+                "{told:?}"
+            );
+            let bytes = table_file(shop.world.as_ref().unwrap()).await;
+            assert!(bytes.windows(17).any(|it| it == b"ord-1@example.com"), "it says so because it is so");
+            reader.close().await.unwrap();
+            told
+        };
+        assert!(told.code == 3 && told.out.contains("are erased, in 1 version;"), "{on:?} {told:?}");
+        let again = shop.dues(&erase);
+        assert_eq!((again.code, again.err.as_str()), (0, ""), "{on:?} {again:?}");
+        if on == On::Postgres {
+            let bytes = table_file(shop.world.as_ref().unwrap()).await;
+            assert!(!bytes.windows(17).any(|it| it == b"ord-1@example.com"), "{on:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_waits_for_nobody_who_reads_the_customers_for_long() {
+    let shop = Shop::new(On::Postgres).await;
+    let mut reader = sqlx::PgConnection::connect(shop.url()).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut reader).await.unwrap();
+    sqlx::query("SELECT COUNT(*) FROM customers").fetch_one(&mut reader).await.unwrap();
+    let refused = shop.dues(&[&["customer", "erase", CUSTOMER][..], &REASON].concat());
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
+    assert!(refused.err.contains("somebody has been reading customers for a while"), "{refused:?}");
+    assert!(refused.err.contains("try again when it has ended"), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +107,7 @@ async fn erased_data_is_gone_and_the_next_period_is_charged_without_it() {
         let said = shop.dues(&[&["customer", "erase", CUSTOMER][..], &REASON].concat());
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{on:?} {said:?}");
         assert!(
-            said.out.contains("are erased, in 1 versions") && said.out.contains("Backups made before"),
+            said.out.contains("are erased, in 1 version;") && said.out.contains("backups made before"),
             "{on:?} {said:?}"
         );
         assert_eq!(shop.json(&["charge", "list"]), before, "{on:?}: ids and amounts stay");
@@ -58,6 +120,11 @@ async fn erased_data_is_gone_and_the_next_period_is_charged_without_it() {
         let world = shop.world.as_mut().unwrap();
         let left = "SELECT reference AS line FROM customers WHERE name IS NOT NULL OR email IS NOT NULL ORDER BY 1";
         assert_eq!(world.lines(left).await, ["customer of ORD-2", "customer of ORD-3"], "{on:?}");
+        if on == On::Postgres {
+            let bytes = table_file(world).await;
+            let holds = |text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
+            assert!(holds("ord-2@example.com") && !holds("ord-1@example.com"), "the pages of the table");
+        }
         if on == On::Sqlite {
             let path = world.settings.database.url.expose_secret().trim_start_matches("sqlite:").to_owned();
             for file in [path.clone(), format!("{path}-wal")] {

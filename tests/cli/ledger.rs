@@ -46,10 +46,12 @@ async fn the_fence_is_shown_with_what_may_be_lost() {
         for told in [
             "held             since 2026-03-01 12:00:00 UTC: rewound; nothing is sent until `dues ledger acknowledge`",
             "looked up first  what fell due before 2026-03-01 12:00:00 UTC",
-            "cancellations, refunds, prices and imports made between 2026-02-26 12:00:00 UTC, the last heartbeat in these books, \
+            "cancellations, pauses, decisions, refunds, prices, imports and erasures made between 2026-02-26 12:00:00 UTC, the last heartbeat in these books, \
              and 2026-03-01 12:00:00 UTC: 3 d 0 h",
             "What no look-up brings back",
             "dues subscription cancel",
+            "dues subscription pause, resume",
+            "dues customer erase",
         ] {
             assert!(said.out.contains(told), "{on:?}: {told:?} is missing in\n{}", said.out);
         }
@@ -248,5 +250,28 @@ async fn who_lifts_is_named_and_says_why() {
         let nobody = said(shop.command(&with_reason).env_remove("USER"));
         assert_eq!(nobody.code, 2, "{nobody:?}");
         assert!(nobody.err.contains("--operator NAME"), "{nobody:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_books_tell_what_people_did_since_a_backup() {
+    let page: &'static str = include_str!("../../docs/restore.md");
+    let query = page.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let query = query.replace("2026-10-01T03:30:00.000000Z", "2026-03-02T00:00:00.000000Z");
+    let query: &'static str =
+        format!("SELECT q.actor || ': ' || q.act || ', ' || q.detail || ', ' || q.customer AS line FROM ({query}) q")
+            .leak();
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        for act in [
+            &["subscription", "pause", "ORD-1", "--reason", "travels"][..],
+            &["customer", "erase", "customer of ORD-1", "--reason", "asked", "--yes"],
+        ] {
+            assert_eq!(shop.dues(act).code, 0, "{on:?} {act:?}");
+        }
+        let told = shop.world.as_ref().unwrap().lines(query).await;
+        let wanted =
+            ["tester: subscription, travels, customer of ORD-1", "tester: customer erased, asked, customer of ORD-1"];
+        assert_eq!(told, wanted, "{on:?}");
     }
 }

@@ -161,7 +161,21 @@ async fn the_read_only_login_is_enough_and_one_without_the_role_is_told() {
     shop.write("report.toml", &format!("[installation]\nname = \"reports\"\n[database]\nurl = \"{}\"\n", shop.url()));
     let bare = said(&mut shop.bare(&["report", "collected", "--config", "report.toml", "--month", "2026-01"]));
     assert_eq!((bare.code, bare.out.lines().count()), (0, 2), "{bare:?}");
-    assert_ne!(shop.dues(&["subscription", "list"]).code, 0, "personal data is not finance's to read");
+    let copy = shop.path("copy");
+    for command in
+        [&["subscription", "list"][..], &["charge", "list"], &["verify"], &["backup", copy.to_str().unwrap()]]
+    {
+        let refused = shop.dues(command);
+        assert_eq!(
+            (refused.code, refused.out.as_str()),
+            (1, ""),
+            "personal data is not finance's to read: {refused:?}"
+        );
+        assert!(
+            refused.err.contains("this login of the database reads the finance views alone: use `dues report`"),
+            "{refused:?}"
+        );
+    }
     shop.use_books(&owner.replace("user=postgres", "user=visitor"));
     let said = shop.dues(&["report", "collected"]);
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");

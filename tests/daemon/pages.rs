@@ -80,3 +80,16 @@ async fn a_snapshot_that_fails_is_told_once_and_stops_nothing() {
     assert_eq!(daemon.said("the snapshot for finance (finance.snapshot) fails"), 1, "{}", daemon.log());
     daemon.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_takes_the_place_of_nothing_but_a_snapshot() {
+    let mut ground = Ground::new(On::Sqlite, None, 5, &["--settle-after", "0s"]).await;
+    let place = ground.directory.path().join("figures.db");
+    std::fs::write(&place, "the figures of somebody else").unwrap();
+    ground.flags.push(("finance.snapshot".to_owned(), place.display().to_string()));
+    let daemon = ground.daemon();
+    daemon.wait_for("is there, and is no snapshot that dues wrote");
+    ground.assert_all_paid_once(5).await;
+    daemon.stop();
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "the figures of somebody else");
+}

@@ -8,6 +8,8 @@ use super::*;
 /// Charges before the backup, and those that the restored books forget.
 const BEFORE: u32 = 20;
 const SINCE: u32 = 15;
+/// The login of dues on PostgreSQL.
+const LOGIN: &str = "drill";
 /// A backup older than this is held; it is the shortest that there is.
 const GAP: Duration = Duration::from_secs(60);
 
@@ -27,6 +29,9 @@ async fn drill(on: On) {
     ground.flags.push(("installation.high_water_file".to_owned(), mark));
     ground.flags.push(("protocol.gap".to_owned(), "1m".to_owned()));
     let backup = ground.directory.path().join("backup");
+    if on == On::Postgres {
+        hand_to_a_login_of_its_own(&mut ground).await;
+    }
     let daemon = ground.daemon();
     ground.assert_all_paid_once(BEFORE).await;
     let made: serde_json::Value =
@@ -42,6 +47,15 @@ async fn drill(on: On) {
     let taken = ground.payments().await;
 
     restore(&ground, on, &backup);
+    if on == On::Sqlite {
+        // A second restore keeps the books of the first apart. Directories are named to the second.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        restore(&ground, on, &backup);
+        let entries = std::fs::read_dir(ground.directory.path()).unwrap().map(|it| it.unwrap());
+        let kept = entries.filter(|it| it.file_name().to_string_lossy().starts_with("before-restore-"));
+        let kept: Vec<bool> = kept.map(|it| it.path().join("dues.db").exists()).collect();
+        assert_eq!(kept, [true, true]);
+    }
     let store = ground.store().await;
     assert_eq!(ground.paid(&store).await, i64::from(BEFORE), "{on:?}: the books are those of the backup");
     store.close().await;
@@ -67,6 +81,25 @@ async fn drill(on: On) {
     ground.wait_for_payments(taken + 1).await;
     ground.assert_all_paid_once(BEFORE + SINCE + 1).await;
     daemon.stop();
+}
+
+/// Makes the books those of a login that may make no database and is no superuser, as an installation has it. dues works under it from now on.
+async fn hand_to_a_login_of_its_own(ground: &mut Ground) {
+    let store = ground.store().await;
+    let mut tx = store.begin("hand over").await.unwrap();
+    let change = format!(
+        "DO $$ DECLARE it RECORD; BEGIN \
+         IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{LOGIN}') THEN CREATE ROLE {LOGIN} LOGIN; END IF; \
+         EXECUTE format('ALTER DATABASE %I OWNER TO {LOGIN}', current_database()); \
+         FOR it IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') LOOP \
+             EXECUTE format('ALTER TABLE %I OWNER TO {LOGIN}', it.relname); END LOOP; END $$"
+    );
+    tx.run(dues::store::db::Statement::new(change.leak())).await.unwrap();
+    tx.commit().await.unwrap();
+    store.close().await;
+    for (_, url) in ground.flags.iter_mut().filter(|(key, _)| key == "database.url") {
+        *url = url.replace("user=postgres", &format!("user={LOGIN}"));
+    }
 }
 
 /// Runs the program on the ground's books.
@@ -119,7 +152,11 @@ fn restore(ground: &Ground, on: On, backup: &Path) {
                 let (key, value) = pair.split_once('=').unwrap();
                 command.env(format!("PG{}", key.to_uppercase()), value);
             }
+            // The page says who runs them: the administrator.
+            command.env("PGUSER", "postgres");
             commands
+                .replace("--owner=dues ", &format!("--owner={LOGIN} "))
+                .replace("datname = 'dues'", &format!("datname = '{name}'"))
                 .replace("/srv/backup/dues.dump", backup.to_str().unwrap())
                 .replace("dues_restored", &format!("{name}_restored"))
                 .replace("dues_before_restore", &format!("{name}_before"))

@@ -2,7 +2,7 @@
 
 use dues::clock::Clock;
 use dues::store::Store;
-use dues::store::backup::RowsKept;
+use dues::store::backup::{self, RowsKept};
 
 use crate::ledger::Ledger;
 use crate::support::world::{BOTH, On};
@@ -57,6 +57,11 @@ async fn a_copy_without_people_has_all_but_names_and_addresses() {
     for gone in ["wallet@example.com", "Wallet Customer"] {
         assert!(!bytes.windows(gone.len()).any(|it| it == gone.as_bytes()), "{gone}");
     }
+    assert!(backup::is_snapshot(&bytes) && !backup::is_backup(&bytes));
+    let whole = directory.path().join("backup.db");
+    ledger.store.copy_into(&whole).await.unwrap();
+    let head = std::fs::read(&whole).unwrap();
+    assert!(backup::is_backup(&head) && !backup::is_snapshot(&head));
     assert_eq!(bytes[18], 1, "it needs no log beside it, so that it can be read where nothing may be written");
     let copy = Store::open_copy(&to, Clock::system()).await.unwrap();
     assert_eq!(copy.rows_kept().await.unwrap(), ledger.store.rows_kept().await.unwrap());

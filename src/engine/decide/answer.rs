@@ -153,7 +153,16 @@ fn pend(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Payment) 
     if matches!(desk.charge.state, ChargeState::Due | ChargeState::Retrying) {
         desk.move_charge(ChargeEvent::Send, None)?;
     }
+    let wanted = desk.wants_source();
     first::learn_source(desk, context, id, payment)?;
+    if was == Some(AttemptState::Pending)
+        && wanted
+        && !desk.wants_source()
+        && let Some(attempt) = desk.attempt_mut(id)
+    {
+        // A repeated answer has named the source, but says how the payment stood at first: it may have been captured since.
+        attempt.next_at = Some(now);
+    }
     if (delta(polls.alert_after)..delta(polls.review_after)).contains(&age) {
         desk.warn(format!("{} has been {} for {} hours", payment.id, payment.status.word(), age.num_hours()));
     }

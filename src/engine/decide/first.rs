@@ -80,6 +80,23 @@ pub(super) fn learn_source(
     }
 }
 
+/// The request of a pending first payment is no longer the one that was frozen: its key cannot be sent again, and nothing else names its
+/// source. A person is told now, for the customer may still approve it.
+pub(super) fn end_replays(desk: &mut Desk, context: &mut Context<'_>, id: i64) {
+    let Some(attempt) = desk.attempt_mut(id) else { return };
+    // As after a server error, the key is not sent again to hear an answer.
+    attempt.server_error = true;
+    let Some(payment_id) = attempt.payment_id.clone() else { return };
+    if !desk.wants_source() {
+        return;
+    }
+    let evidence = format!(
+        "the answer that named the source of {payment_id} was lost, and its request no longer has the digest it was frozen with: it cannot \
+         be sent again to hear it. Once the customer approves it, the money is taken and no source is known"
+    );
+    desk.review(context, ReviewReason::SourceUnknown, payment_id.clone(), Some(&payment_id), evidence);
+}
+
 /// Whether it is the first payment of a subscription that was canceled: what its customer approved afterwards buys nothing. A later
 /// payment that was on its way is for a period that had begun.
 pub(super) fn canceled_unpaid(desk: &Desk, id: i64) -> bool {

@@ -3,7 +3,7 @@
 mod dump;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,19 +16,15 @@ use super::output::{self, time};
 use super::stop::Stop;
 use super::{Ground, WrongUsage, exit};
 use crate::clock::{Clock, Instant};
-use crate::config::Settings;
-use crate::engine::high_water::HighWater;
 use crate::engine::open;
-use crate::engine::rules::ledger_of;
-use crate::interfaces::whole_file::WholeFile;
-use crate::store::backup::RowsKept;
+use crate::interfaces::kept_files::KeptFiles;
+use crate::interfaces::whole_file::{Stands, WholeFile};
+use crate::store::backup::{RowsKept, is_backup};
 use crate::store::{DatabaseUrl, Store};
 use dump::Programs;
 
 /// Who may read a backup: its owner alone, for it holds personal data.
 const MODE: u32 = 0o600;
-/// What stands beside a SQLite file and belongs to it.
-const BESIDE: [&str; 6] = ["", "-wal", "-shm", "-journal", ".lock", ".sends"];
 /// Between two looks at how much is written.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -47,7 +43,7 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Args {
     /// The file to write
     to: PathBuf,
-    /// Replaces a file that is there already
+    /// Replaces a backup that is there already; nothing else is ever replaced
     #[arg(long)]
     force: bool,
 }
@@ -67,13 +63,14 @@ impl Args {
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let loaded = ground.load()?;
         let url = DatabaseUrl::parse(loaded.settings.database.url.expose_secret())?;
-        self.may_be_written(&loaded.settings, &url)?;
+        let kept = KeptFiles::of(&ground.sources, &loaded.settings).and_snapshot(&loaded.settings);
+        self.may_be_written(&kept)?;
         let store = open::existing_books(&loaded.settings, &Clock::system()).await?;
         let mut stop = Stop::listen()?;
         let made = tokio::select! {
             biased;
             () = stop.told() => bail!("stopped; nothing was written to {}", self.to.display()),
-            made = self.make(&store, &url, ground.json()) => made?,
+            made = self.make(&store, &url, &kept, ground.json()) => made?,
         };
         store.close().await;
         self.tell(&made, store.kind(), ground.json())?;
@@ -81,31 +78,35 @@ impl Args {
     }
 
     /// Refuses a place where something stands that must not be lost.
-    fn may_be_written(&self, settings: &Settings, url: &DatabaseUrl) -> anyhow::Result<()> {
+    fn may_be_written(&self, kept: &KeptFiles) -> anyhow::Result<()> {
         let to = &self.to;
+        let shown = to.display();
+        if to.as_os_str() == "-" {
+            return Err(WrongUsage(
+                "a backup is a file that is checked before it takes its place, not the output: name the file",
+            )
+            .into());
+        }
         if to.file_name().is_none() || to.is_dir() {
             return Err(WrongUsage("name the file to write, not a directory").into());
         }
-        let mut kept: Vec<PathBuf> = Vec::new();
-        if let DatabaseUrl::Sqlite(path) = url {
-            kept.extend(BESIDE.iter().map(|end| {
-                let mut beside = path.clone().into_os_string();
-                beside.push(end);
-                PathBuf::from(beside)
-            }));
+        if let Some(what) = kept.at(to) {
+            bail!("{shown} {what}: write the backup elsewhere, best on another disk");
         }
-        let mark = HighWater::of(settings, &ledger_of(settings), &open::node_name(settings));
-        kept.extend(mark.path().map(Path::to_owned));
-        if kept.iter().any(|it| is_same(it, to)) {
-            bail!("{} belongs to the books themselves: write the backup elsewhere, best on another disk", to.display());
+        match Stands::at(to).with_context(|| format!("{shown} cannot be read"))? {
+            Stands::Nothing => Ok(()),
+            Stands::Other => bail!("{shown} is a link, a device or the like, and no plain file: name another file"),
+            Stands::File(_) if !self.force => {
+                bail!("{shown} is there already: name another file, or say --force to replace it")
+            }
+            Stands::File(head) if head.is_empty() || is_backup(&head) => Ok(()),
+            Stands::File(_) => bail!(
+                "{shown} holds something else than a backup, which not even --force replaces: name another file, or move it away"
+            ),
         }
-        if to.symlink_metadata().is_ok() && !self.force {
-            bail!("{} is there already: name another file, or say --force to replace it", to.display());
-        }
-        Ok(())
     }
 
-    async fn make(&self, store: &Store, url: &DatabaseUrl, json: bool) -> anyhow::Result<Made> {
+    async fn make(&self, store: &Store, url: &DatabaseUrl, kept: &KeptFiles, json: bool) -> anyhow::Result<Made> {
         let schema = store.schema_version().await?;
         if schema == 0 {
             bail!("the database holds no books yet: there is nothing to back up");
@@ -126,6 +127,8 @@ impl Args {
             }
         };
         let made = watched(made, &file, json).await?;
+        // What stood there when the copy was begun may be something else by now.
+        self.may_be_written(kept)?;
         file.put().with_context(cannot)?;
         Ok(made)
     }
@@ -189,16 +192,6 @@ fn same_schema(wanted: i64, found: i64) -> anyhow::Result<()> {
         bail!("the books have schema {wanted} and the copy {found}: was `dues migrate` run meanwhile? Try again");
     }
     Ok(())
-}
-
-/// Whether two paths lead to one file, be it there yet or not.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let absolute = |path: &Path| {
-        let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        path.canonicalize()
-            .or_else(|_| Ok::<_, std::io::Error>(directory.canonicalize()?.join(path.file_name().unwrap_or_default())))
-    };
-    matches!((absolute(one), absolute(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Shows on a terminal how much of the file is written until the work is done.

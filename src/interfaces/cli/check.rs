@@ -12,6 +12,7 @@ use super::spreadsheet::Spreadsheet;
 use super::{Ground, WrongConfig, exit};
 use crate::config::secret::secret_key;
 use crate::config::{self, Environment, Faults, Loaded};
+use crate::interfaces::kept_files;
 use crate::store::{DatabaseUrl, StoreError};
 
 /// Arguments of `dues check`.
@@ -38,7 +39,7 @@ struct Good<'a> {
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
-        let loaded = config::load(&ground.sources).and_then(|loaded| Ok((database_url(&loaded)?, loaded)));
+        let loaded = kept_files::load(&ground.sources).and_then(|loaded| Ok((database_url(&loaded)?, loaded)));
         let (url, loaded) = match loaded {
             Ok(good) => good,
             Err(faults) if ground.json() => {

@@ -9,6 +9,7 @@ use super::operator::{Act, confirmed};
 use super::output::{self, Page, Table, minute, time};
 use super::{Ground, NotFound, WrongUsage, exit};
 use crate::engine::erase::{EraseError, erase};
+use crate::store::db::Purged;
 
 /// Arguments of `dues customer`.
 #[derive(Debug, clap::Args)]
@@ -30,9 +31,11 @@ enum Command {
         them, use `dues subscription cancel` first.\n\n\
         A request that was made before keeps the data until it can no longer be sent, because a request that is sent again must \
         be the same to the byte. While one waits to be sent, is on its way, or has an unknown outcome and a key that lives \
-        (protocol.key_life), nothing is erased, and the command says which charge it is and until when.\n\n\
-        What it cannot reach: backups made before, the logs of a database that keeps them, and what the gateway stores. An import \
-        that names the customer again with data enters it anew.\n\n\
+        (protocol.key_life), nothing is erased, and the command says which charge it is and until when. The same while a first payment is \
+        sent again because the answer that named its wallet was lost.\n\n\
+        What it cannot reach: backups made before, the logs of a database that keeps them, the files that were imported and their rejects, \
+        and what the gateway stores. An import that names the customer again with data enters it anew. Where somebody reads the books for \
+        long, the bytes in the database's files stay until they have ended: it says so, with exit code 3, and is to be run again.\n\n\
         It may be run while the daemon runs, and needs no secret key.\n\n\
         Examples:\n  dues customer erase CUST-7 --reason \"asked by the customer on 3 May\"\n  \
         dues customer erase CUST-7 --reason \"ticket 481\" --yes"
@@ -139,26 +142,48 @@ impl EraseArgs {
             Err(error) => return Err(error.into()),
         };
         // The data is out of the tables; here it leaves the bytes beside them.
-        let is_purged = store.purge().await?;
+        let purged = store.purge().await?;
+        let code = if purged == Purged::Done { exit::OK } else { exit::PARTLY };
         if ground.json() {
-            output::json(&json!({ "customer": reference, "versions_erased": emptied, "purged": is_purged }))?;
-            return Ok(ExitCode::from(exit::OK));
-        }
-        output::line(&match emptied {
-            0 => format!("the books hold no personal data of {reference}; nothing was changed"),
-            _ => format!(
-                "name and e-mail address of {reference} are erased, in {emptied} versions; ids and amounts stay"
-            ),
-        })?;
-        if !is_purged {
-            output::line(
-                "the log beside the file still holds them until it is written over: run this once more later",
+            output::json(
+                &json!({ "customer": reference, "versions_erased": emptied, "purged": purged == Purged::Done }),
             )?;
+        } else {
+            output::line(&match emptied {
+                0 => format!("the books hold no personal data of {reference}; nothing was changed"),
+                1 => format!("name and e-mail address of {reference} are erased, in 1 version; ids and amounts stay"),
+                _ => format!(
+                    "name and e-mail address of {reference} are erased, in {emptied} versions; ids and amounts stay"
+                ),
+            })?;
+            output::line(&format!(
+                "Who else may still hold them: backups made before{}, the files that were imported and what was rejected of them, and the \
+                 gateway. An import with data enters them anew.",
+                if store.kind() == "postgres" { ", the server's log of writes (pg_wal) and its archive" } else { "" }
+            ))?;
         }
-        output::line(
-            "Backups made before still hold them, and so does the gateway. An import with data enters them anew.",
-        )?;
-        Ok(ExitCode::from(exit::OK))
+        if let Some(left) = left(&purged, store.kind()) {
+            output::remark(&left);
+        }
+        Ok(ExitCode::from(code))
+    }
+}
+
+/// What is left to do where the data may still stand in the bytes beside the tables.
+fn left(purged: &Purged, database: &str) -> Option<String> {
+    match (purged, database) {
+        (Purged::Done, _) => None,
+        (Purged::BeingRead, "sqlite") => {
+            Some("a reader is open: the file still holds them; run this again when it has closed".to_owned())
+        }
+        (Purged::BeingRead, _) => Some(
+            "a transaction that began before is open (pg_stat_activity, pg_prepared_xacts, pg_replication_slots): the table's file still holds \
+             them; run this again when it has ended"
+                .to_owned(),
+        ),
+        (Purged::OwnedBy(owner), _) => Some(format!(
+            "the table's file still holds them, for this login may not clean it up: have {owner}, who owns the table, run VACUUM customers"
+        )),
     }
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::output::{self, Table};
 use super::{Ground, exit};
-use crate::config;
 use crate::interfaces::doctor::{Finding, Level, Part, Patient, examine};
+use crate::interfaces::kept_files;
 
 /// Arguments of `dues doctor`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
-        let config = config::load(&ground.sources);
+        let config = kept_files::load(&ground.sources);
         let environment = &ground.sources.environment;
         let root = Path::new("/");
         let findings = examine(Patient { config: &config, environment, root, offline: self.offline }).await;

@@ -7,7 +7,7 @@ use super::WrongUsage;
 /// Who acts, and why.
 #[derive(Debug, clap::Args)]
 pub struct Act {
-    /// Why, for the journal; no personal data
+    /// Why, for the journal, which keeps it for ever: no name and no e-mail address
     #[arg(long, value_name = "TEXT", value_parser = line)]
     pub reason: String,
     /// Who does it, for the journal; without it the user of this terminal

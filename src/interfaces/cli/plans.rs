@@ -29,7 +29,7 @@ pub struct Args {
     /// Takes up the price of this withheld plan; a running daemon follows with its next reload
     #[arg(long, value_name = "PLAN", requires = "reason")]
     accept: Vec<String>,
-    /// Why it is accepted, for the journal
+    /// Why it is accepted, for the journal, which keeps it for ever: no name and no e-mail address
     #[arg(long, value_name = "TEXT", requires = "accept", value_parser = operator::line)]
     reason: Option<String>,
     /// Who accepts it, for the journal; without it the user of this terminal

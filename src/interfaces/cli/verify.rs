@@ -145,10 +145,11 @@ fn tell_rules(breaches: &[Breach]) -> anyhow::Result<()> {
 }
 
 fn tell_comparison(comparison: &Comparison) -> anyhow::Result<()> {
+    let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let counts = format!(
-        "{} charges compared with the gateway, {} differences",
-        comparison.compared,
-        comparison.differences.len()
+        "{} compared with the gateway, {}",
+        counted(comparison.compared, "charge"),
+        counted(u64::try_from(comparison.differences.len()).unwrap_or(u64::MAX), "difference")
     );
     if !comparison.differences.is_empty() {
         output::line("\nDiffers from the gateway")?;

@@ -6,6 +6,8 @@ use crate::clock::Instant;
 use crate::row;
 use crate::store::journal::Entry;
 
+/// PostgreSQL's code where a lock was not given in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// So many attempts that bar an erasure are named; the first tells enough.
 const BARS_NAMED: u32 = 20;
 
@@ -63,12 +65,18 @@ impl Tx {
     /// about to freeze them into a request.
     ///
     /// # Errors
-    /// [`StoreError::Database`], also where somebody reads customers for long, as a backup does.
+    /// [`StoreError::BeingRead`] where somebody reads customers for long, as a backup does, [`StoreError::Database`].
     pub async fn customer_to_erase(&mut self, reference: &str) -> Result<Option<ShownCustomerRow>, StoreError> {
         if self.is_postgres() {
             // Whoever comes behind waits as well, so the wait is short.
             self.run(Statement::new("SET LOCAL lock_timeout = '2s'")).await?;
-            self.run(Statement::new("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE")).await?;
+            let locked = self.run(Statement::new("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE")).await;
+            match locked {
+                Err(error) if error.has_code(LOCK_NOT_AVAILABLE) => {
+                    return Err(StoreError::BeingRead { table: "customers" });
+                }
+                other => other?,
+            };
         } else {
             // This unit of work is the only one that writes. What it deletes is to be gone from the bytes of the file.
             self.run(Statement::new("PRAGMA secure_delete = ON")).await?;
@@ -77,6 +85,7 @@ impl Tx {
     }
 
     /// The attempts of a customer that may still be sent, or sent again: those whose key was first sent at or before `key_over` are not.
+    /// Among them are pending first payments of which no answer has named the source yet: their key is sent again to hear it.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -85,8 +94,12 @@ impl Tx {
             Statement::new(
                 "SELECT c.public_id AS charge, a.state, a.next_at, a.first_sent_at FROM attempts a \
                  JOIN charges c ON c.id = a.charge_id JOIN customers k ON k.id = a.customer_id \
-                 WHERE k.reference = $1 AND a.state IN ('created', 'sending', 'unknown') \
-                 AND (a.state <> 'unknown' OR a.first_sent_at > $2) ORDER BY a.id LIMIT $3",
+                 JOIN subscriptions s ON s.id = c.subscription_id \
+                 WHERE k.reference = $1 AND a.state IN ('created', 'sending', 'unknown', 'pending') \
+                 AND (a.state IN ('created', 'sending') OR a.first_sent_at > $2) \
+                 AND (a.state <> 'pending' OR (a.kind = 'first' AND a.server_error = 0 AND a.late_looks = 0 \
+                     AND s.source_id IS NULL AND s.state IN ('incomplete', 'incomplete_expired'))) \
+                 ORDER BY a.id LIMIT $3",
             )
             .bind(reference)
             .bind(key_over)

@@ -30,6 +30,27 @@ pub const QUESTIONS: &[Report] = &[
         order: &["paid_month", "currency"],
     },
     Report {
+        name: "receipts",
+        about: "Which payments make up what was collected in a month",
+        query: "SELECT paid_month, paid_at, paid_by, payment_reference, subscription_reference, period_index, currency, collected_minor, \
+                collected_amount, refunded_minor, refunded_amount FROM finance_charges WHERE state = 'paid'",
+        columns: &[
+            text("paid_month"),
+            time("paid_at"),
+            text("paid_by"),
+            text("payment_reference"),
+            text("subscription_reference"),
+            number("period_index"),
+            text("currency"),
+            number("collected_minor"),
+            decimal("collected_amount"),
+            number("refunded_minor"),
+            decimal("refunded_amount"),
+        ],
+        month: Some("paid_month"),
+        order: &["paid_at", "subscription_reference", "period_index"],
+    },
+    Report {
         name: "recovered",
         about: "What came by retries, that is, was paid after a decline",
         query: "SELECT paid_month, currency, COUNT(*) AS periods, SUM(collected_minor) AS collected_minor \
@@ -86,8 +107,9 @@ pub const QUESTIONS: &[Report] = &[
         name: "unanswered",
         about: "Which payments to look for in the gateway's dashboard: their outcome is not known",
         query: "SELECT due_at, due_month, subscription_reference, period_index, currency, amount_minor, amount, last_attempt_state, \
-                payment_reference, payment_id, status, request_id FROM finance_charges \
-                LEFT JOIN (SELECT charge_id AS of_charge, attempt, payment_id, status, request_id FROM finance_payments) p \
+                payment_reference, payment_id, status, request_id, first_seen_at, next_at FROM finance_charges \
+                LEFT JOIN (SELECT charge_id AS of_charge, attempt, payment_id, status, request_id, first_seen_at \
+                FROM finance_payments) p \
                 ON of_charge = charge_id AND attempt = attempts \
                 WHERE last_attempt_state IN ('sending', 'pending', 'unknown')",
         columns: &[
@@ -103,6 +125,8 @@ pub const QUESTIONS: &[Report] = &[
             text("payment_id"),
             text("status"),
             text("request_id"),
+            time("first_seen_at"),
+            time("next_at"),
         ],
         month: Some("due_month"),
         order: &["due_at", "subscription_reference", "period_index"],

@@ -233,7 +233,7 @@ impl Fenced {
 
 impl Lost {
     fn told(&self) -> String {
-        let what = "cancellations, refunds, prices and imports made";
+        let what = "cancellations, pauses, decisions, refunds, prices, imports and erasures made";
         match self.from {
             Some(from) if from <= self.until => format!(
                 "{what} between {}, the last heartbeat in these books, and {}: {}",
@@ -246,7 +246,7 @@ impl Lost {
         }
     }
 
-    fn kinds(&self) -> [Kind<'_>; 4] {
+    fn kinds(&self) -> [Kind<'_>; 7] {
         let known = &self.known;
         [
             (
@@ -273,6 +273,14 @@ impl Lost {
                 known.entered.as_deref(),
                 "import the files since then again: what is there already is left as it is",
             ),
+            ("pauses", None, None, "dues subscription pause, resume: who was paused since then would be charged"),
+            (
+                "decisions",
+                None,
+                None,
+                "dues charge void, retry; dues review resolve; dues plans --accept: the old books' journal tells them (docs/restore.md)",
+            ),
+            ("erasures", None, None, "erased customers are back: dues customer erase"),
         ]
     }
 

@@ -1,0 +1,100 @@
+//! A first payment whose answer was lost: its key is sent again to hear which wallet pays, and nobody is left between.
+
+use dues::engine::begin::Beginning;
+use dues::engine::erase::{EraseError, erase};
+use dues::gateway::payments::Terminal;
+use dues::sandbox::{Fault, On, Rule, Script};
+use dues::store::customers::NewCustomer;
+use dues::store::db::Statement;
+
+use crate::support::world::{BOTH, World};
+
+/// A first payment at noon whose answer is lost; a look-up has found it, and the customer has not approved it yet.
+async fn lost(on: crate::support::world::On) -> World {
+    let mut world = World::new(on, "2026-01-15T04:00:00Z", &[]).await;
+    world.sandbox.set_script(Script::of([Rule::fault("lost", Fault::LostResponse).on(On::Post).times(1)]));
+    let customer = NewCustomer {
+        reference: "CUST-F".to_owned(),
+        name: None,
+        email: Some("first@example.com".to_owned()),
+        country: "HK".to_owned(),
+    };
+    let beginning = Beginning {
+        reference: "ORD-1".to_owned(),
+        plan: "monthly".to_owned(),
+        customer,
+        zone: "Asia/Hong_Kong".parse().unwrap(),
+        anchor_on: None,
+        terminal: Terminal::Web,
+        another: false,
+    };
+    world.engine.begin(&beginning).await.unwrap();
+    world.run_until("2026-01-15T04:01:20Z").await;
+    assert_eq!(world.attempts().await, ["ORD-1/0/1 pending"], "{on:?}");
+    world
+}
+
+/// Erases the customer, as `dues customer erase` does.
+async fn erased(world: &World) -> Result<u64, EraseError> {
+    erase(&world.store, world.settings.protocol.key_life, "CUST-F", "asked by the customer", "test").await
+}
+
+fn approve(world: &World) {
+    let payment = world.sandbox.books().payments[0].id.clone();
+    assert!(world.sandbox.approve(&payment));
+}
+
+#[tokio::test]
+async fn a_lost_first_answer_delays_its_subscription_by_a_minute_and_no_more() {
+    for on in BOTH {
+        let mut world = lost(on).await;
+        approve(&world);
+        world.run_until("2026-01-15T04:02:30Z").await;
+        assert_eq!(world.subscriptions().await, ["ORD-1 active"], "{on:?}");
+        assert_eq!(world.store.exceptions().await.unwrap(), 0, "{on:?}");
+        world.run_until("2026-02-16T00:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid", "ORD-1/1 paid"], "{on:?}: its source pays");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_customer_is_not_erased_while_a_lost_first_answer_is_asked_for() {
+    for on in BOTH {
+        let mut world = lost(on).await;
+        let refused = erased(&world).await.unwrap_err();
+        assert!(matches!(&refused, EraseError::MayBeSent(bars) if bars.len() == 1), "{on:?} {refused:?}");
+        assert!(
+            refused.to_string().contains("is sent again until the gateway has named the wallet"),
+            "{on:?} {refused}"
+        );
+        world.run_until("2026-01-15T04:03:00Z").await;
+        assert_eq!(world.subscriptions().await, ["ORD-1 incomplete"], "{on:?}");
+        assert_eq!(erased(&world).await.unwrap(), 1, "{on:?}: the wallet is known now");
+        approve(&world);
+        world.run_until("2026-01-15T06:00:00Z").await;
+        assert_eq!(world.subscriptions().await, ["ORD-1 active"], "{on:?}");
+        assert_eq!(world.reviews().await, [""; 0], "{on:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_first_request_that_cannot_be_sent_again_is_told_before_its_customer_pays() {
+    for on in BOTH {
+        let mut world = lost(on).await;
+        let mut tx = world.store.begin("test").await.unwrap();
+        tx.run(Statement::new("UPDATE customers SET email = NULL")).await.unwrap();
+        tx.commit().await.unwrap();
+        world.run_until("2026-01-15T04:03:00Z").await;
+        assert_eq!(world.reviews().await, ["source_unknown"], "{on:?}");
+        approve(&world);
+        world.run_until("2026-01-16T04:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid"], "{on:?}");
+        assert_eq!(world.subscriptions().await, ["ORD-1 incomplete"], "{on:?}");
+        assert_eq!(world.reviews().await, ["source_unknown"], "{on:?}: one case, told once");
+        let sends = "SELECT CAST(sends AS TEXT) AS line FROM attempts";
+        assert_eq!(world.lines(sends).await, ["2"], "{on:?}: the key is not tried again and again");
+        world.assert_books_agree().await;
+    }
+}
