@@ -56,7 +56,7 @@ pub enum Refusal {
     /// Its price is not agreed on.
     #[error(
         "the price of plan {0} changes by more than limits.price_change_percent in the config: `dues plans` shows it, and \
-         `dues plans --accept {0}` takes it up"
+         `dues plans --accept {0} --reason TEXT` takes it up"
     )]
     Withheld(String),
     /// The calendar has no such date.
