@@ -41,7 +41,7 @@ impl Loaded {
 /// # Errors
 /// Everything that is wrong with them, found in one reading.
 pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
-    let layers::Merged { tree, unread, any_file } = layers::merge(sources);
+    let layers::Merged { tree, unread, first_file } = layers::merge(sources);
     let is_whole = unread.is_empty();
     let noted = section::Noted::new(unread);
     let settings = parse::settings(&tree, &noted);
@@ -52,15 +52,27 @@ pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
         faults.extend(contradiction::contradictions(&settings, &faults, origin));
     }
     // Everything may come from the environment and from flags; only where something is missing is the file missing too.
-    if !any_file && faults.iter().any(is_of_defaults) {
+    if first_file.is_none() && faults.iter().any(is_of_defaults) {
         faults.retain(|fault| !is_of_defaults(fault));
         faults.insert(0, no_file());
+    }
+    if let Some(file) = first_file {
+        faults.iter_mut().filter(|fault| is_of_defaults(fault)).for_each(|fault| is_not_set(fault, &file));
     }
     if faults.is_empty() { Ok(Loaded { settings, effective }) } else { Err(Faults::new(faults)) }
 }
 
 fn is_of_defaults(fault: &Fault) -> bool {
     fault.origin.starts_with(layers::BUILT_IN)
+}
+
+/// A default that is empty because only the operator knows the value: the place to set it is the file.
+fn is_not_set(fault: &mut Fault, file: &str) {
+    if fault.value.as_deref() == Some("\"\"") {
+        fault.origin = file.to_owned();
+        fault.value = None;
+        fault.allowed = format!("is not set; it {}", fault.allowed);
+    }
 }
 
 fn no_file() -> Fault {

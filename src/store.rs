@@ -52,6 +52,15 @@ pub enum StoreError {
         /// What cannot be done with it, the cause, and the next step.
         why: String,
     },
+    /// A SQLite file that this user may not write, or not in that directory.
+    #[error(
+        "the database {database} (database.url) cannot be opened: the file or its directory is not writable for this user; run dues as the \
+         user that owns them"
+    )]
+    NotWritable {
+        /// Its URL.
+        database: String,
+    },
     /// The database refused, or did not answer.
     #[error("the database failed at: {step}")]
     Database {
@@ -64,12 +73,24 @@ pub enum StoreError {
     #[error("the schema could not be brought up; is another version of dues at work on this database?")]
     Migrate(#[source] Box<sqlx::migrate::MigrateError>),
     /// The schema is older or newer than this program.
-    #[error("the database holds schema {found}, this dues wants {wanted}: run `dues migrate`, or a newer dues")]
+    #[error("the database holds schema {found}, this dues wants {wanted}: {}", schema_next(*found, *wanted))]
     Schema {
         /// The highest migration that ran.
         found: i64,
         /// The highest this program knows.
         wanted: i64,
+    },
+    /// The SQLite file holds the tables of another program.
+    #[error(
+        "the SQLite file {} (database.url) holds the tables of another program, {table} among them: nothing was changed; name a file of \
+         its own for dues",
+        path.display()
+    )]
+    Foreign {
+        /// The database file.
+        path: PathBuf,
+        /// One of the tables.
+        table: String,
     },
     /// The login may not read the finance views, or they are not there.
     #[error(
@@ -179,6 +200,23 @@ pub enum StoreError {
         /// What the books say.
         pinned: String,
     },
+    /// The config's name is not that of these books, which keep what is computed from theirs alone.
+    #[error(
+        "these books were begun under another name than installation.name = {name:?}: put the old name back, or use the right database"
+    )]
+    OtherName {
+        /// The name in the config.
+        name: String,
+    },
+}
+
+/// What to do about a schema that this program was not written for.
+fn schema_next(found: i64, wanted: i64) -> &'static str {
+    if found < wanted {
+        "run `dues migrate`"
+    } else {
+        "a newer dues has brought it up; install that one, or a later one, for this one is too old for these books"
+    }
 }
 
 impl StoreError {
@@ -193,6 +231,7 @@ impl StoreError {
         match self {
             StoreError::Database { .. }
             | StoreError::Unopened { .. }
+            | StoreError::NotWritable { .. }
             | StoreError::Moved { .. }
             | StoreError::OtherTimeline { .. }
             | StoreError::Rewound { .. } => true,
@@ -208,6 +247,11 @@ impl StoreError {
     /// Whether the database refused with this code: a SQLSTATE, or one of SQLite's.
     fn has_code(&self, code: &str) -> bool {
         matches!(self, StoreError::Database { source: sqlx::Error::Database(it), .. } if it.code().as_deref() == Some(code))
+    }
+
+    /// Whether the config is not that of the books.
+    pub fn is_of_other_books(&self) -> bool {
+        matches!(self, StoreError::Pinned { .. } | StoreError::OtherName { .. })
     }
 
     /// Whether a UNIQUE rule refused the statement.

@@ -77,7 +77,7 @@ const PLAN: &str =
 fn a_name_is_all_that_must_be_set() {
     assert_eq!(
         Case::new("").faults(),
-        [r#"built-in: installation.name = "": must be 1 to 40 characters of a-z, 0-9, "-" and "_""#]
+        [r#"dues.toml: installation.name: is not set; it must be 1 to 40 characters of a-z, 0-9, "-" and "_""#]
     );
     let settings = Case::named("").loads().settings;
     assert_eq!(settings.installation.environment, Environment::Sandbox);

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "daemon/away.rs"]
+mod away;
 #[path = "daemon/logs.rs"]
 mod logs;
 #[path = "daemon/manager.rs"]

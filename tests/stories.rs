@@ -22,3 +22,5 @@ mod operator;
 mod outages;
 #[path = "stories/read_budget.rs"]
 mod read_budget;
+#[path = "stories/taken_back.rs"]
+mod taken_back;

@@ -48,10 +48,15 @@ fn flatten(path: &str, table: &Map<String, Value>, values: &mut Vec<Effective>) 
     }
 }
 
+/// Whether a text may be a secret key that strayed into the wrong place.
+pub(super) fn looks_like_a_key(text: &str) -> bool {
+    text.contains("sk_")
+}
+
 /// The value as a file has it; none where it looks like a secret key that strayed into the wrong place.
 pub(super) fn written(value: &Value) -> Option<String> {
     match &value.kind {
-        ValueKind::String(text) if text.contains("sk_") => None,
+        ValueKind::String(text) if looks_like_a_key(text) => None,
         ValueKind::String(text) => Some(format!("{text:?}")),
         ValueKind::Array(items) => {
             items.iter().map(written).collect::<Option<Vec<_>>>().map(|items| format!("[{}]", items.join(", ")))

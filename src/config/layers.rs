@@ -80,26 +80,26 @@ pub(super) struct Merged {
     pub tree: Map<String, Value>,
     /// The sources that could not be read, and are left out.
     pub unread: Vec<Fault>,
-    /// Whether there was a file at all.
-    pub any_file: bool,
+    /// The first of the files that were asked for, or found.
+    pub first_file: Option<String>,
 }
 
 /// Reads all sources and merges them.
 pub(super) fn merge(sources: &Sources) -> Merged {
     let mut unread = Vec::new();
-    let mut given = Vec::new();
     let path = sources.path();
+    let mut files = Vec::new();
     if sources.file.is_some() || path.exists() {
-        given.push(file(path, &mut unread));
+        files.push(path.to_owned());
     }
-    given.extend(drop_ins(&sources.drop_in_dir(), &mut unread).iter().map(|path| file(path, &mut unread)));
-    let any_file = !given.is_empty();
+    files.extend(drop_ins(&sources.drop_in_dir(), &mut unread));
+    let first_file = files.first().map(|path| path.display().to_string());
+    let mut given: Vec<Layer> = files.iter().map(|path| file(path, &mut unread)).collect();
     given.push(environment(&sources.environment, &mut unread));
+    let flags = sources.flags.iter();
     given.push(texts(
-        sources
-            .flags
-            .iter()
-            .map(|(key, value)| (format!("{FLAG}{key}"), key.split('.').map(str::to_owned).collect(), value)),
+        flags.map(|(key, value)| (format!("{FLAG}{key}"), key.split('.').map(str::to_owned).collect(), value)),
+        &mut unread,
     ));
 
     let mut builder = config::Config::builder().add_source(built_in(DEFAULTS, BUILT_IN)).add_source(preset(&given));
@@ -111,7 +111,7 @@ pub(super) fn merge(sources: &Sources) -> Merged {
         ValueKind::Table(table) => table,
         _ => Map::new(),
     };
-    Merged { tree, unread, any_file }
+    Merged { tree, unread, first_file }
 }
 
 /// Whether a value of this origin is a text for want of another way to write it.
@@ -191,26 +191,33 @@ fn environment(variables: &[(String, String)], unread: &mut Vec<Fault>) -> Layer
             unread.push(Fault { origin: name.clone(), key: String::new(), value: None, allowed });
         }
     }
-    texts(variables.iter().filter_map(|(name, value)| {
+    let set = variables.iter().filter_map(|(name, value)| {
         let mut path: Vec<String> =
             name.strip_prefix(VARIABLE)?.to_lowercase().split("__").map(str::to_owned).collect();
         if path[0] == "declines" {
             path[1..].iter_mut().for_each(|code| code.make_ascii_uppercase());
         }
         Some((name.clone(), path, value))
-    }))
+    });
+    texts(set, unread)
 }
 
-/// A layer of texts by origin and path; where one path runs through another's value, the later wins.
-fn texts<'a>(pairs: impl Iterator<Item = (String, Vec<String>, &'a String)>) -> Layer {
+/// A layer of texts by origin and path; of two for one key the later wins. What gives a section a value of its own, where another sets a key in
+/// it, is a fault.
+fn texts<'a>(pairs: impl Iterator<Item = (String, Vec<String>, &'a String)>, unread: &mut Vec<Fault>) -> Layer {
     let mut root = Map::new();
+    let mut of_a_section = |value_of: String, key: String, sets: &str| {
+        let allowed = format!("{key} is a section with keys of its own, of which {sets} sets one");
+        unread.push(Fault { origin: value_of, key: String::new(), value: None, allowed });
+    };
     for (origin, path, text) in pairs {
         let mut table = &mut root;
         let (last, sections) = path.split_last().expect("splitting a text gives at least one part");
-        for section in sections {
+        for (depth, section) in sections.iter().enumerate() {
             let entry =
                 table.entry(section.clone()).or_insert_with(|| Value::new(Some(&origin), Map::<String, Value>::new()));
             if !matches!(entry.kind, ValueKind::Table(_)) {
+                of_a_section(entry.origin().unwrap_or_default().to_owned(), path[..=depth].join("."), &origin);
                 *entry = Value::new(Some(&origin), Map::<String, Value>::new());
             }
             table = match &mut entry.kind {
@@ -218,7 +225,14 @@ fn texts<'a>(pairs: impl Iterator<Item = (String, Vec<String>, &'a String)>) -> 
                 _ => unreachable!("the entry was just made a table"),
             };
         }
-        table.insert(last.clone(), Value::new(Some(&origin), text.clone()));
+        match table.get(last) {
+            Some(section) if matches!(section.kind, ValueKind::Table(_)) => {
+                of_a_section(origin.clone(), path.join("."), section.origin().unwrap_or_default());
+            }
+            _ => {
+                table.insert(last.clone(), Value::new(Some(&origin), text.clone()));
+            }
+        }
     }
     Layer(root)
 }

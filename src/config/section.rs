@@ -11,6 +11,7 @@ use std::time::Duration;
 use config::{Map, Value, ValueKind};
 
 use super::duration::{parse_duration, show};
+use super::effective::looks_like_a_key;
 use super::fault::{Fault, nearest};
 use super::layers::{self, BUILT_IN};
 
@@ -207,7 +208,20 @@ impl<'a> Section<'a> {
 
     /// A list of texts, each parsed.
     pub fn list<T>(&mut self, key: &'static str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-        self.read(key, Vec::new(), allowed, |value| match &value.kind {
+        let wrong: Vec<String> = self
+            .table
+            .and_then(|table| table.get(key))
+            .into_iter()
+            .flat_map(items)
+            .filter(|item| parse(item).is_none() && !looks_like_a_key(item))
+            .map(|item| format!("{item:?}"))
+            .collect();
+        let allowed = match &wrong[..] {
+            [] => allowed.to_owned(),
+            [one] => format!("{allowed}; {one} is none of them"),
+            several => format!("{allowed}; {} are none of them", several.join(", ")),
+        };
+        self.read(key, Vec::new(), &allowed, |value| match &value.kind {
             ValueKind::Array(items) => items.iter().map(|item| parse(text(item)?)).collect(),
             ValueKind::String(text) if is_text_origin(value) && text.trim().is_empty() => Some(Vec::new()),
             ValueKind::String(text) if is_text_origin(value) => {
@@ -261,6 +275,16 @@ pub(super) fn text(value: &Value) -> Option<&str> {
         ValueKind::String(text) => Some(text),
         _ => None,
     }
+}
+
+/// The texts of a list of several; where there is one alone, the value shows it.
+fn items(value: &Value) -> Vec<&str> {
+    let items: Vec<&str> = match &value.kind {
+        ValueKind::Array(items) => items.iter().filter_map(text).collect(),
+        ValueKind::String(text) if is_text_origin(value) => text.split(',').map(str::trim).collect(),
+        _ => Vec::new(),
+    };
+    if items.len() > 1 { items } else { Vec::new() }
 }
 
 /// The whole number of a value that is one; the environment and flags have only texts.

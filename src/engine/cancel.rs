@@ -1,6 +1,7 @@
 //! `cancel`: ends a subscription now or at the end of its period. Cancel wins over everything not yet sent; what is on the wire is
 //! told.
 
+use crate::clock::Instant;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
 use crate::engine::bill::PERIODS_AT_ONCE;
@@ -15,6 +16,8 @@ pub struct Canceled {
     pub state: SubscriptionState,
     /// Periods that had begun and were not opened yet: at the end of a period these are still owed.
     pub begun: usize,
+    /// At the end of a period: when that is, where its schedule says.
+    pub ends_at: Option<Instant>,
     /// Charges that are no longer owed.
     pub voided: u64,
     /// Charges whose payment may be on the wire: their outcome is still recorded.
@@ -90,14 +93,20 @@ pub async fn cancel(
             // A period that has begun is owed, whether a daemon was there to open it or not: the one after it is the next.
             let schedule = tx.schedules(vec![id]).await?.remove(&id).and_then(Result::ok);
             let next = tx.next_index(id).await?;
-            let begun =
-                schedule.and_then(|it| it.schedule.begun_by(next, now, PERIODS_AT_ONCE).ok()).unwrap_or_default();
+            let begun = schedule
+                .as_ref()
+                .and_then(|it| it.schedule.begun_by(next, now, PERIODS_AT_ONCE).ok())
+                .unwrap_or_default();
             let at = begun.last().map_or(next, |last| last.index + 1);
             tx.cancel_at_period_end(id, at, reason, operator, now).await?;
+            // Who was to end earlier still is.
+            let ends_with = tx.ends_at_index(id).await?.unwrap_or(at);
+            let ends_at = schedule.and_then(|it| it.schedule.start_of(ends_with).ok());
             tx.commit().await?;
             return Ok(Some(Ok(Canceled {
                 state: was,
                 begun: begun.len(),
+                ends_at,
                 voided: 0,
                 on_the_wire: 0,
                 first_on_the_wire: false,
@@ -107,7 +116,7 @@ pub async fn cancel(
         let Ended { voided, on_the_wire, first_on_the_wire, closed } =
             tx.end_subscription(id, was, state, reason, operator, now).await?;
         tx.commit().await?;
-        Ok::<_, StoreError>(Some(Ok(Canceled { state, begun: 0, voided, on_the_wire, first_on_the_wire, closed })))
+        Ok::<_, StoreError>(Some(Ok(Canceled { state, begun: 0, ends_at: None, voided, on_the_wire, first_on_the_wire, closed })))
     };
     match work.await.map_err(of)? {
         None => Err(CancelError::NotFound(name.to_owned())),

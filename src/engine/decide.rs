@@ -155,7 +155,10 @@ fn rejected(
     status: u16,
     error_codes: &[String],
 ) -> Result<(), IllegalEvent> {
-    let why = format!("HTTP {status} {}", error_codes.join(" "));
+    let why = match error_codes {
+        [] => format!("HTTP {status} and no error code"),
+        codes => format!("HTTP {status} {}", codes.join(" ")),
+    };
     if desk.attempt(id).is_some_and(|attempt| attempt.sends > 1) {
         return unknown::still_unknown(desk, context, id, why);
     }

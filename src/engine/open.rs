@@ -15,17 +15,26 @@ use crate::gateway::transport::Transport;
 use crate::store::installation::Pins;
 use crate::store::{DatabaseUrl, Store, StoreError};
 
-/// Opens the books that the settings name; a SQLite file is created where there is none.
+/// Opens the books that the settings name; a SQLite file is created where there is none, unless `database.migrate` forbids it: a file
+/// without tables is of no use.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::NoDatabase`] where there is no such file, and none may be made.
+pub async fn books(settings: &Settings, clock: &Clock) -> Result<Store, StoreError> {
+    if settings.database.migrate { new_books(settings, clock).await } else { existing_books(settings, clock).await }
+}
+
+/// The same for who was asked to bring the schema up: the file is created whatever the config says.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn books(settings: &Settings, clock: &Clock) -> Result<Store, StoreError> {
+pub async fn new_books(settings: &Settings, clock: &Clock) -> Result<Store, StoreError> {
     let database = &settings.database;
     let url = DatabaseUrl::parse(database.url.expose_secret())?;
     Store::open(&url, database.max_connections.get(), database.busy_timeout, clock.clone()).await
 }
 
-/// The same for who only reads: nothing is created.
+/// The same where nothing is created.
 ///
 /// # Errors
 /// [`StoreError`]; [`StoreError::NoDatabase`] where there is no such file.
@@ -33,6 +42,18 @@ pub async fn existing_books(settings: &Settings, clock: &Clock) -> Result<Store,
     let database = &settings.database;
     let url = DatabaseUrl::parse(database.url.expose_secret())?;
     Store::open_existing(&url, database.max_connections.get(), database.busy_timeout, clock.clone()).await
+}
+
+/// The same for a person who only looks: as whoever may write, if this user may, so that nothing is left behind beside the file; else as a
+/// reader.
+///
+/// # Errors
+/// As [`existing_books`].
+pub async fn books_to_show(settings: &Settings, clock: &Clock) -> Result<Store, StoreError> {
+    match existing_books(settings, clock).await {
+        Err(StoreError::NotWritable { .. }) => readable_books(settings, clock).await,
+        opened => opened,
+    }
 }
 
 /// The same where nothing may be written: a reader who may only read the file, or a login that may only read the views.
@@ -93,6 +114,7 @@ pub async fn engine(
 /// What the config says of the installation, to be held against what the books have pinned.
 pub fn pins_of(settings: &Settings) -> Pins {
     Pins {
+        name: settings.installation.name.clone(),
         ledger_id: ledger_of(settings).to_string(),
         environment: environment_of(settings).to_owned(),
         gateway_host: host_of(&settings.gateway.url).to_owned(),

@@ -1,5 +1,6 @@
 //! `pause` and `resume`: a subscription stands still for a while. Periods that begin meanwhile are skipped, whether a daemon is there to
-//! see them begin or not; what was owed before stays owed, and is sent when it goes on.
+//! see them begin or not; what was owed before stays owed, and is sent when it goes on. One that is not paused but is to end with its
+//! period is resumed too: the end is taken back, as long as it has not come.
 
 use crate::clock::Instant;
 use crate::domain::calendar::CalendarError;
@@ -23,6 +24,19 @@ pub struct Moved {
     pub from_index: i64,
     /// When that period begins.
     pub from_at: Instant,
+    /// What becomes of an end that was asked for.
+    pub end: End,
+}
+
+/// An end of the period that was asked for, after a pause or a resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// None was.
+    None,
+    /// It stands: the subscription is canceled when this period would begin.
+    Stands(i64),
+    /// It was taken back: the subscription goes on.
+    TakenBack,
 }
 
 /// Why nothing was paused or resumed.
@@ -32,15 +46,23 @@ pub enum PauseError {
     #[error("there is no subscription {0:?}; `dues subscription list` shows them")]
     NotFound(String),
     /// Its state forbids it.
-    #[error("{name} {illegal}: {next}")]
+    #[error("{name} is {}, and cannot be {asked}: {next}", illegal.state)]
     Illegal {
         /// The subscription.
         name: String,
         /// What its machine says.
         illegal: IllegalEvent,
+        /// What was asked for.
+        asked: &'static str,
         /// What works instead.
         next: &'static str,
     },
+    /// The period with which it ends has begun.
+    #[error(
+        "{0} has come to the end that was asked for, and is canceled as soon as what it owes is collected: that cannot be taken back any \
+         more; `dues subscription show` tells how it stands"
+    )]
+    Ended(String),
     /// Which period has begun is not known.
     #[error(
         "the daemons are held because a clock is wrong (`dues ledger show`), so which period has begun is not known: nothing was \
@@ -72,15 +94,16 @@ pub async fn pause(store: &Store, name: &str, reason: &str, operator: &str) -> R
             Ok(stands) => stands,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Stands { id, was, state, from_index, from_at, plan_id: _ } = stands;
+        let Stands { id, was, state, from_index, from_at, ends_at_index, plan_id: _ } = stands;
         tx.pause_subscription(id, (was, state), from_index, reason, operator, now).await?;
         tx.commit().await?;
-        Ok::<_, StoreError>(Ok(Moved { state, from_index, from_at }))
+        Ok::<_, StoreError>(Ok(Moved { state, from_index, from_at, end: standing(ends_at_index) }))
     };
     work.await.map_err(EngineError::of("pause"))?
 }
 
-/// Resumes it: what waited is sent, and the next period that begins is billed.
+/// Resumes it: what waited is sent, and the next period that begins is billed. Where it is not paused but is to be canceled at the end of
+/// its period, that is taken back; who is paused and to be canceled only goes on, and keeps the end.
 ///
 /// # Errors
 /// [`PauseError`].
@@ -98,7 +121,17 @@ pub async fn resume(
             Ok(stands) => stands,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Stands { id, was, state, from_index, from_at, plan_id } = stands;
+        let Stands { id, was, state, from_index, from_at, ends_at_index, plan_id } = stands;
+        let end = if was == SubscriptionState::Paused { standing(ends_at_index) } else { End::TakenBack };
+        if end == End::TakenBack {
+            let Some(index) = ends_at_index.filter(|index| *index >= from_index) else {
+                return Ok(Err(PauseError::Ended(name.to_owned())));
+            };
+            tx.take_end_back(id, was, index, reason, operator, now).await?;
+            grant_next(&mut tx, rules, plan_id, from_at).await?;
+            tx.commit().await?;
+            return Ok(Ok(Moved { state: was, from_index, from_at, end }));
+        }
         // It goes on as what became of its source and its dunning meanwhile has it.
         let meanwhile = tx.meanwhile(id).await?;
         let has_source = meanwhile.source_state.as_deref() == Some(SourceState::Active.as_str());
@@ -111,16 +144,25 @@ pub async fn resume(
         };
         let state = event.and_then(|event| state.after(event).ok()).unwrap_or(state);
         tx.resume_subscription(id, (was, state), (from_index, AFTER_NOT_YET), reason, operator, now).await?;
-        // A day whose plan is frozen already was planned without it.
-        if let Some(stored) = plan_id.and_then(|id| rules.plan(id)) {
-            let mut grants = Grants::default();
-            grants.add_next(from_at, stored.plan.interval, &stored.plan.price);
-            grants.give(&mut tx, &rules.brake, true).await?;
-        }
+        grant_next(&mut tx, rules, plan_id, from_at).await?;
         tx.commit().await?;
-        Ok::<_, StoreError>(Ok(Moved { state, from_index, from_at }))
+        Ok::<_, StoreError>(Ok(Moved { state, from_index, from_at, end }))
     };
     work.await.map_err(EngineError::of("resume"))?
+}
+
+/// A day whose plan is frozen already was planned without whoever goes on.
+async fn grant_next(tx: &mut Tx, rules: &Rules, plan_id: Option<i64>, from_at: Instant) -> Result<(), StoreError> {
+    if let Some(stored) = plan_id.and_then(|id| rules.plan(id)) {
+        let mut grants = Grants::default();
+        grants.add_next(from_at, stored.plan.interval, &stored.plan.price);
+        grants.give(tx, &rules.brake, true).await?;
+    }
+    Ok(())
+}
+
+fn standing(ends_at_index: Option<i64>) -> End {
+    ends_at_index.map_or(End::None, End::Stands)
 }
 
 /// How a subscription stands when an operator pauses or resumes it.
@@ -131,6 +173,8 @@ struct Stands {
     /// The first period that has not begun.
     from_index: i64,
     from_at: Instant,
+    /// Canceled when this period would begin.
+    ends_at_index: Option<i64>,
     /// Its plan version.
     plan_id: Option<i64>,
 }
@@ -144,10 +188,15 @@ async fn stand(
     let Some((id, was)) = tx.subscription_named(name).await? else {
         return Ok(Err(PauseError::NotFound(name.to_owned())));
     };
+    let ends_at_index = tx.ends_at_index(id).await?;
+    let takes_back = event == SubscriptionEvent::Resume && ends_at_index.is_some() && !was.has_ended();
     let state = match was.after(event) {
         Ok(state) => state,
+        Err(_) if takes_back => was,
         Err(illegal) => {
-            return Ok(Err(PauseError::Illegal { name: name.to_owned(), illegal, next: instead(was, event) }));
+            let asked = if event == SubscriptionEvent::Pause { "paused" } else { "resumed" };
+            let (name, next) = (name.to_owned(), instead(was, event));
+            return Ok(Err(PauseError::Illegal { name, illegal, asked, next }));
         }
     };
     if tx.fence().await?.held_reason.as_deref() == Some("clock") {
@@ -171,7 +220,7 @@ async fn stand(
         Ok(dates) => dates,
         Err(error) => return unreadable(error.to_string()),
     };
-    Ok(Ok(Stands { id, was, state, from_index, from_at, plan_id: stored.plan_of(from_index) }))
+    Ok(Ok(Stands { id, was, state, from_index, from_at, ends_at_index, plan_id: stored.plan_of(from_index) }))
 }
 
 /// What works where this does not.
@@ -183,7 +232,7 @@ fn instead(state: SubscriptionState, event: SubscriptionEvent) -> &'static str {
         (
             SubscriptionState::Active | SubscriptionState::PastDue | SubscriptionState::Trialing,
             SubscriptionEvent::Resume,
-        ) => "it was not paused, and is charged on schedule",
+        ) => "it was not paused, is not to be canceled, and is charged on schedule",
         (SubscriptionState::Unpaid, _) => {
             "its periods are skipped already, because it is unpaid; `dues charge list` shows why"
         }

@@ -42,7 +42,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::clock::Clock;
-use crate::config::{self, Loaded, Settings, Sources};
+use crate::config::{Loaded, Settings, Sources};
 use crate::engine::{Rules, open};
 use crate::interfaces::kept_files;
 use crate::store::Store;
@@ -210,24 +210,49 @@ impl Ground {
         kept_files::load(&self.sources).map_err(|faults| WrongConfig(faults.to_string()).into())
     }
 
-    /// The books that the config names, at this program's schema. Who only looks creates nothing.
+    /// The books that the config names, at this program's schema. Who only looks creates nothing, and needs no right to write.
     ///
     /// # Errors
     /// Those of opening and checking; each says what to do.
     pub async fn books(&self) -> anyhow::Result<(Loaded, Store)> {
+        let loaded = self.load()?;
+        let store = open::books_to_show(&loaded.settings, &Clock::system()).await?;
+        store.check_schema().await?;
+        Ok((loaded, store))
+    }
+
+    /// The same for who writes.
+    async fn books_to_write(&self) -> anyhow::Result<(Loaded, Store)> {
         let loaded = self.load()?;
         let store = open::existing_books(&loaded.settings, &Clock::system()).await?;
         store.check_schema().await?;
         Ok((loaded, store))
     }
 
-    /// The books and what the engine goes by, for an act that a daemon will carry out: the config must be that of these books.
+    /// The books for an act on them: where somebody has begun them, the config must be theirs.
+    ///
+    /// # Errors
+    /// Those of [`Ground::books`]; [`StoreError::Pinned`].
+    pub async fn own_books(&self) -> anyhow::Result<(Loaded, Store)> {
+        let (loaded, store) = self.books_to_write().await?;
+        if let Some(pinned) = store.installation().await? {
+            pinned.admit(&open::pins_of(&loaded.settings))?;
+        }
+        Ok((loaded, store))
+    }
+
+    /// The same with what the engine goes by, for an act that a daemon will carry out: somebody must have begun them.
     pub async fn books_to_act(&self) -> anyhow::Result<(Rules, Store)> {
-        let (loaded, store) = self.books().await?;
+        let (loaded, store) = self.books_to_write().await?;
+        self.begun_by_this_config(&loaded.settings, &store).await?;
+        Ok((Rules::read(&loaded.settings, &store).await?, store))
+    }
+
+    /// Refuses books that nobody has begun, and those of another config.
+    pub async fn begun_by_this_config(&self, settings: &Settings, store: &Store) -> anyhow::Result<()> {
         let pinned =
             store.installation().await?.context("no daemon has begun these books yet; run `dues run` first")?;
-        pinned.admit(&open::pins_of(&loaded.settings))?;
-        Ok((Rules::read(&loaded.settings, &store).await?, store))
+        Ok(pinned.admit(&open::pins_of(settings))?)
     }
 }
 

@@ -11,11 +11,13 @@ row! {
     pub FiguresRow {
         /// Subscriptions whose next period has begun and has no row yet.
         periods_due: i64,
-        /// Attempts whose time to be sent has come.
+        /// Attempts that are owed now and are not sent, whatever puts them off.
         attempts_due: i64,
-        /// When the longest waiting of them was to be sent.
+        /// When the longest waiting of them fell due, or was handed over if that was later.
         oldest_due_at: Option<Instant>,
-        /// Attempts whose time to be sent is yet to come.
+        /// When the first of them is tried next.
+        tried_next_at: Option<Instant>,
+        /// Attempts that are to be sent later, or wait for a person: their subscription is paused, or their charge in review.
         attempts_waiting: i64,
         /// Attempts that may be on the wire.
         sending: i64,
@@ -59,13 +61,24 @@ row! {
 row! { SentRow { sent: i64 } }
 
 /// What is counted is open, and stands in an index of its own: the first condition of each is that index's, word for word, for SQLite
-/// does not see that another implies it.
-pub const FIGURES: &str = "SELECT \
+/// does not see that another implies it. What waits is asked for its charge one by one, so that no database reads all charges for it.
+///
+/// An attempt that nobody has taken yet is due at `next_at`, which the catch-up rule may have put on a later day. Once it was taken, `next_at`
+/// does not tell, for whatever is in the way pushes it on: it is due since its charge is, a later attempt since its dunning step opened it.
+pub const FIGURES: &str = "WITH unsent AS MATERIALIZED (SELECT a.next_at, \
+         (SELECT CASE WHEN s.state = 'paused' OR c.state = 'in_review' THEN NULL \
+             WHEN a.lease_epoch = 0 THEN a.next_at \
+             WHEN a.n > 1 OR a.kind = 'first' THEN a.created_at \
+             WHEN c.due_at < s.handed_over_at THEN s.handed_over_at ELSE c.due_at END \
+             FROM charges c JOIN subscriptions s ON s.id = c.subscription_id WHERE c.id = a.charge_id) AS due_at \
+         FROM attempts a WHERE a.state = 'created' AND a.next_at IS NOT NULL) \
+     SELECT \
      (SELECT COUNT(*) FROM subscriptions s WHERE s.bill_at <= $1 \
          AND s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')) AS periods_due, \
-     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'created' AND a.next_at <= $1) AS attempts_due, \
-     (SELECT MIN(a.next_at) FROM attempts a WHERE a.state = 'created' AND a.next_at <= $1) AS oldest_due_at, \
-     (SELECT COUNT(*) FROM attempts a WHERE a.state = 'created' AND a.next_at > $1) AS attempts_waiting, \
+     (SELECT COUNT(*) FROM unsent u WHERE u.due_at <= $1) AS attempts_due, \
+     (SELECT MIN(u.due_at) FROM unsent u WHERE u.due_at <= $1) AS oldest_due_at, \
+     (SELECT MIN(u.next_at) FROM unsent u WHERE u.due_at <= $1) AS tried_next_at, \
+     (SELECT COUNT(*) FROM unsent u WHERE u.due_at IS NULL OR u.due_at > $1) AS attempts_waiting, \
      (SELECT COUNT(*) FROM attempts a WHERE a.state IN ('sending', 'unknown', 'pending') AND a.state = 'sending') AS sending, \
      (SELECT COUNT(*) FROM attempts a WHERE a.state IN ('sending', 'unknown', 'pending') AND a.state = 'pending') AS pending, \
      (SELECT COUNT(*) FROM attempts a WHERE a.state IN ('sending', 'unknown', 'pending') AND a.state = 'unknown') AS unknown, \

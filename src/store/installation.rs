@@ -9,6 +9,8 @@ use crate::row;
 /// What the config says of the installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pins {
+    /// What the ledger's id is computed from; the books do not keep it.
+    pub name: String,
     /// Part of every reference and key.
     pub ledger_id: String,
     /// `sandbox` or `live`.
@@ -37,19 +39,18 @@ impl InstallationRow {
     /// Holds a config against what was pinned.
     ///
     /// # Errors
-    /// [`StoreError::Pinned`] for the first that differs.
+    /// [`StoreError::Pinned`] for the first that differs, [`StoreError::OtherName`] where it is the name.
     pub fn admit(&self, pins: &Pins) -> Result<(), StoreError> {
         for (what, configured, pinned) in [
             ("installation.environment", &pins.environment, &self.environment),
             ("the host of gateway.url", &pins.gateway_host, &self.gateway_host),
             ("gateway.processing_channel_id", &pins.channel, &self.channel),
-            ("the ledger of installation.name", &pins.ledger_id, &self.ledger_id),
         ] {
             if configured != pinned {
                 return Err(StoreError::Pinned { what, configured: configured.clone(), pinned: pinned.clone() });
             }
         }
-        Ok(())
+        if pins.ledger_id == self.ledger_id { Ok(()) } else { Err(StoreError::OtherName { name: pins.name.clone() }) }
     }
 }
 
@@ -58,7 +59,7 @@ impl Store {
     /// what earlier ones may have charged under the same references: what fell due before is looked up before its first send.
     ///
     /// # Errors
-    /// [`StoreError::Pinned`] where one differs.
+    /// [`StoreError::Pinned`] where one differs, [`StoreError::OtherName`] where it is the name.
     pub async fn pin(&self, pins: &Pins, now: Instant) -> Result<(), StoreError> {
         let mut tx = self.begin("pin").await?;
         tx.run(

@@ -1,5 +1,6 @@
 //! An operator's acts by the command line, on books that another process holds open.
 
+use dues::store::db::Statement;
 use serde_json::json;
 
 use crate::shop::Shop;
@@ -17,10 +18,17 @@ async fn a_subscription_is_paused_and_resumed() {
         assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, told, ""), "{on:?}");
         let again = shop.dues(&["subscription", "pause", "ORD-9", "--reason", "abroad"]);
         assert_eq!((again.code, again.out.as_str()), (1, ""), "{on:?}");
-        assert!(again.err.contains("`dues subscription resume` lets it go on"), "{on:?} {again:?}");
+        let told = "dues: ORD-9 is paused, and cannot be paused: it stands still already; `dues subscription resume` lets it go on\n";
+        assert_eq!(again.err, told, "{on:?}");
         let document = shop.json(&["subscription", "resume", "ORD-9", "--reason", "is back"]);
-        let wanted =
-            json!({"subscription": "ORD-9", "state": "active", "from_period": 0, "from_at": "2098-12-31T02:00:00Z"});
+        let wanted = json!({
+            "subscription": "ORD-9",
+            "state": "active",
+            "from_period": 0,
+            "from_at": "2098-12-31T02:00:00Z",
+            "cancel_at_index": null,
+            "end_taken_back": false,
+        });
         assert_eq!(document, wanted, "{on:?}");
         let journal = shop.json(&["subscription", "show", "ORD-9"])["journal"].clone();
         let last = journal.as_array().unwrap().last().unwrap();
@@ -39,13 +47,23 @@ async fn a_charge_is_tried_again_and_forgiven() {
         };
         let (id, state) = charge(&shop);
         assert_eq!(state, "retrying", "{on:?}");
+        // Who did what, and why, as the page of the charge has it.
+        let told_by = |shop: &Shop, id: &str| {
+            let journal = shop.json(&["charge", "show", id])["journal"].clone();
+            let last = journal.as_array().unwrap().last().unwrap().clone();
+            (last["actor"].as_str().unwrap().to_owned(), last["detail"].as_str().unwrap_or_default().to_owned())
+        };
         let said = shop.dues(&["charge", "retry", &id, "--reason", "the wallet was topped up"]);
         let told = format!("{id} is retrying: a daemon opens its next attempt in its next round\n");
         assert_eq!((said.code, said.out, said.err.as_str()), (0, told, ""), "{on:?}");
+        let (actor, detail) = told_by(&shop, &id);
+        assert!(actor == "tester" && detail.contains("the wallet was topped up"), "{on:?} {actor} {detail}");
         let said = shop.dues(&["charge", "void", &id, "--reason", "paid in the shop"]);
         let told = format!("{id} is void: it is not owed any more, and not sent\n");
         assert_eq!((said.code, said.out), (0, told), "{on:?}");
         assert_eq!(charge(&shop).1, "void", "{on:?}");
+        let (actor, detail) = told_by(&shop, &id);
+        assert!(actor == "tester" && detail.contains("paid in the shop"), "{on:?} {actor} {detail}");
         let again = shop.dues(&["charge", "void", &id, "--reason", "again"]);
         assert_eq!(again.code, 1, "{on:?}");
         assert!(again.err.contains("is void, so there is nothing to void"), "{on:?} {again:?}");
@@ -79,5 +97,58 @@ async fn a_review_case_is_resolved_only_by_what_makes_sense_for_it() {
         assert_eq!(wrong.code, 2, "{on:?} {wrong:?}");
         let none = shop.dues(&["review", "resolve", "rev_nobody", "dismiss", "--reason", "x"]);
         assert_eq!(none.code, 4, "{on:?} {none:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_resolves_a_review_case_and_why_stands_in_the_journal() {
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        let list = shop.json(&["charge", "list", "--subscription", "ORD-2"]);
+        let charge = list[0]["id"].as_str().unwrap().to_owned();
+        let world = shop.world.as_ref().unwrap();
+        let mut tx = world.store.begin("test").await.unwrap();
+        let held = "UPDATE charges SET state = 'in_review', reason = 'over_limit' WHERE public_id = $1";
+        tx.run(Statement::new(held).bind(charge.as_str())).await.unwrap();
+        let case = "INSERT INTO review_cases (public_id, reason, subject, charge_id, subscription_id, evidence, suggestion, opened_at) \
+            SELECT 'rev_planted', 'over_limit', c.public_id, c.id, c.subscription_id, 'planted', 'planted', c.opened_at \
+            FROM charges c WHERE c.public_id = $1";
+        tx.run(Statement::new(case).bind(charge.as_str())).await.unwrap();
+        tx.commit().await.unwrap();
+        let resolve = ["review", "resolve", "rev_planted", "void", "--reason", "a gift", "--operator", "Night Shift"];
+        let said = shop.dues(&resolve);
+        assert_eq!(said.code, 0, "{on:?} {said:?}");
+        let journal = shop.json(&["charge", "show", &charge])["journal"].clone();
+        let last = journal.as_array().unwrap().last().unwrap();
+        assert_eq!(last["actor"], "Night Shift", "{on:?} {last}");
+        assert!(last["detail"].as_str().unwrap_or_default().contains("a gift"), "{on:?} {last}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_act_is_done_on_books_of_another_name() {
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        let charge = shop.json(&["charge", "list", "--subscription", "ORD-2"])[0]["id"].as_str().unwrap().to_owned();
+        let case = shop.json(&["review", "list"])[0]["id"].as_str().unwrap().to_owned();
+        for act in [
+            &["subscription", "pause", "ORD-1"][..],
+            &["subscription", "resume", "ORD-1"],
+            &["subscription", "cancel", "ORD-1"],
+            &["subscription", "cancel", "ORD-1", "--at-period-end"],
+            &["charge", "void", &charge],
+            &["charge", "retry", &charge],
+            &["review", "resolve", &case, "dismiss"],
+            &["customer", "erase", "ORD-1", "--yes"],
+            &["ledger", "acknowledge", "--yes"],
+            &["resume-collecting", "--yes"],
+            &["plans", "--accept", "monthly"],
+        ] {
+            let said = shop.dues(&[act, &["--reason", "x", "--set", "installation.name=other-shop"]].concat());
+            assert_eq!((said.code, said.out.as_str()), (78, ""), "{on:?} {act:?} {said:?}");
+            let told = "these books were begun under another name than installation.name = \"other-shop\"";
+            assert!(said.err.contains(told), "{on:?} {act:?} {said:?}");
+        }
+        assert!(shop.world.as_ref().unwrap().subscriptions().await.contains(&"ORD-1 active".to_owned()), "{on:?}");
     }
 }

@@ -41,9 +41,21 @@ async fn a_subscription_canceled_at_its_periods_end_is_not_charged_again() {
         shop.world.as_ref().unwrap().hand_over("ORD-9", "monthly", "2098-12-31", None).await;
         let document = shop.json(&["subscription", "cancel", "ORD-9", "--reason", "moves abroad", "--at-period-end"]);
         assert_eq!((&document["state"], &document["at_period_end"]), (&json!("active"), &json!(true)), "{on:?}");
-        assert_eq!(document["periods_begun"], 0, "{on:?}");
+        assert_eq!(
+            (&document["periods_begun"], &document["ends_at"]),
+            (&json!(0), &json!("2098-12-31T02:00:00Z")),
+            "{on:?}"
+        );
+        let again = shop.dues(&["subscription", "cancel", "ORD-9", "--reason", "moves abroad", "--at-period-end"]);
+        let told = "ORD-9 stays active and is canceled on 2098-12-31 02:00 UTC, when its next period would begin; that period is not charged\n\
+                    until then `dues subscription resume` takes this back\n";
+        assert_eq!(again.out, told, "{on:?}");
         let page = shop.dues(&["subscription", "show", "ORD-9"]).out;
         assert!(page.contains("none, it is canceled on 2098-12-31 10:00 in Asia/Hong_Kong"), "{page}");
+        let back = shop.dues(&["subscription", "resume", "ORD-9", "--reason", "stays after all"]);
+        let told = "ORD-9 is not canceled any more, and goes on as active: period 0, which begins 2098-12-31 02:00 UTC, is its next\n";
+        assert_eq!((back.code, back.out.as_str()), (0, told), "{on:?} {back:?}");
+        assert_eq!(shop.json(&["subscription", "show", "ORD-9"])["cancel_at_index"], json!(null), "{on:?}");
         let said = shop.dues(&["subscription", "cancel", "ORD-3", "--reason", "moves abroad", "--at-period-end"]);
         assert!(said.out.contains("periods have begun and are not opened yet; they are still owed"), "{on:?} {said:?}");
         let world = shop.world.as_mut().unwrap();

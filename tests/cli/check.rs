@@ -75,6 +75,30 @@ fn an_address_that_the_daemon_cannot_use_is_no_good_config() {
 }
 
 #[test]
+fn what_is_wrong_with_an_address_is_told_without_its_password() {
+    let shop = Shop::without_books();
+    for (url, told) in [
+        ("postgres://dues:can#ary@db.internal/dues", "# is %23"),
+        ("postgres://dues:can/ary@db.internal/dues", "/ is %2F"),
+        ("postgres://dues:can?ary@db.internal/dues", "? is %3F"),
+        ("postgres://dues:canary@db.internal:abc/dues", "the port is no number from 1 to 65535"),
+        ("postgres://dues:canary@db.internal:0/dues", "the port is no number from 1 to 65535"),
+    ] {
+        let told_all = shop.dues(&["check", "--set", &format!("database.url={url}")]);
+        assert!(told_all.code == 78 && told_all.err.contains(told), "{url} {told_all:?}");
+        assert!(!["can", "ary@", "abc"].iter().any(|part| told_all.err.contains(part)), "{told_all:?}");
+    }
+    for url in [
+        "postgres://dues:can%23ary@db.internal:5432/dues?sslmode=require",
+        "postgres://dues@[::1]:5432/dues",
+        "postgres://%2Fvar%2Frun%2Fpostgresql/dues?user=dues&password=p%40q",
+        "postgres:///dues?host=/var/run/postgresql&user=a@b",
+    ] {
+        assert_eq!(shop.dues(&["check", "--set", &format!("database.url={url}")]).code, 0, "{url}");
+    }
+}
+
+#[test]
 fn a_place_where_no_sqlite_file_can_be_kept_is_warned_of() {
     let shop = Shop::without_books();
     let check = |path: &str| shop.dues(&["check", "--set", &format!("database.url=sqlite:{path}")]);
@@ -83,6 +107,8 @@ fn a_place_where_no_sqlite_file_can_be_kept_is_warned_of() {
     let warning = "dues: warning: the directory /nonexistent for the SQLite file is not there; `dues run` must be able to write there";
     assert!(told.err.lines().any(|line| line == warning), "{told:?}");
     assert_eq!(shop.json(&["check", "--set", "database.url=sqlite:books.db"])["database_warning"], json!(null));
+    let told = check(shop.path("").to_str().unwrap());
+    assert!(told.code == 0 && told.err.contains(" is a directory: name a file in it"), "{told:?}");
     let closed = shop.path("closed");
     std::fs::create_dir(&closed).unwrap();
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).unwrap();

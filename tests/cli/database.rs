@@ -1,6 +1,9 @@
 //! Databases that are not there: who makes them, and what an operator is told.
 
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::time::Duration;
 
 use dues::clock::Clock;
@@ -123,4 +126,87 @@ async fn a_server_that_refuses_is_told_with_the_next_step() {
     let url = format!("database.url={}", there.replace("test_", "absent_"));
     let said = shop.dues(&["migrate", "--set", &url]);
     assert!(said.code == 1 && said.err.contains("does not exist; make it with createdb"), "{said:?}");
+}
+
+/// Who may read these files and write none of them: whoever runs the test, or where that is the superuser, to whom nothing is closed, nobody.
+fn as_a_reader(command: &mut std::process::Command) -> crate::shop::Said {
+    let superuser = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    crate::shop::said(if superuser { command.uid(65_534).gid(65_534) } else { command })
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn who_may_only_read_the_file_reads_it_while_no_daemon_runs_and_is_told_why_he_cannot_act() {
+    let shop = Shop::without_books();
+    shop.write("rows.csv", ROW);
+    assert_eq!(shop.dues(&["import", shop.path("rows.csv").to_str().unwrap()]).code, 0);
+    // It closes the file behind it, as a daemon does that is stopped.
+    assert_eq!(shop.dues(&["migrate"]).code, 0);
+    let (directory, file) = (shop.path(""), shop.path("books.db"));
+    let there = || std::fs::read_dir(&directory).unwrap().count();
+    let before = there();
+    set_mode(&file, 0o444);
+    set_mode(&directory, 0o555);
+    set_mode(&shop.path("dues.toml"), 0o444);
+    let run = |arguments: &[&str]| as_a_reader(&mut shop.command(arguments));
+    let (status, list) = (run(&["status"]), run(&["subscription", "list"]));
+    let (migrate, cancel) = (run(&["migrate"]), run(&["subscription", "cancel", "ORD-1", "--reason", "x"]));
+    set_mode(&directory, 0o755);
+    assert!(status.code == 0 && status.out.contains("due now"), "{status:?}");
+    assert!(list.code == 0 && list.out.contains("ORD-1"), "{list:?}");
+    assert_eq!(there(), before, "nothing is left behind");
+    for said in [migrate, cancel] {
+        let told = "cannot be opened: the file or its directory is not writable for this user; run dues as the user that owns them\n";
+        assert!(said.code == 1 && said.err.ends_with(told), "{said:?}");
+    }
+}
+
+#[test]
+fn a_file_of_a_newer_program_or_of_another_one_is_told_for_what_it_is() {
+    let shop = Shop::without_books();
+    assert_eq!(shop.dues(&["migrate"]).code, 0);
+    let sqlite = |text: &'static str| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            use sqlx::Connection;
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(shop.path("books.db"));
+            let mut file =
+                sqlx::sqlite::SqliteConnection::connect_with(&options.create_if_missing(true)).await.unwrap();
+            sqlx::query(text).execute(&mut file).await.unwrap();
+            file.close().await.unwrap();
+        });
+    };
+    sqlite(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'later', true, x'00', 0)",
+    );
+    let run =
+        |arguments: &[&str]| crate::shop::said(shop.command(arguments).env("DUES_SECRET_KEY", "sk_0123456789abcdef"));
+    for command in [&["status"][..], &["plans"], &["migrate"], &["run"]] {
+        let said = run(command);
+        assert!(said.code == 1 && said.err.contains("a newer dues has brought it up"), "{command:?} {said:?}");
+        assert!(!said.err.contains("run `dues migrate`"), "{command:?} {said:?}");
+    }
+    std::fs::remove_file(shop.path("books.db")).unwrap();
+    sqlite("CREATE TABLE invoices (id INTEGER)");
+    let said = run(&["migrate"]);
+    assert!(
+        said.code == 1 && said.err.contains("holds the tables of another program, invoices among them"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_daemon_that_may_not_migrate_makes_no_file() {
+    let shop = Shop::without_books();
+    let mut command = shop.command(&["run", "--set", "database.migrate=false"]);
+    let said = crate::shop::said(command.env("DUES_SECRET_KEY", "sk_0123456789abcdef"));
+    assert!(
+        said.code == 1 && said.err.contains("there is no database") && said.err.contains("`dues migrate`"),
+        "{said:?}"
+    );
+    assert!(!shop.path("books.db").exists());
+    assert_eq!(shop.dues(&["migrate", "--set", "database.migrate=false"]).code, 0, "who is asked to makes it");
 }

@@ -135,6 +135,30 @@ fn every_part_is_looked_at_although_the_database_is_not_there() {
 }
 
 #[test]
+fn the_next_step_fits_the_cause() {
+    let shop = Shop::without_books();
+    shop.write("no-text", "");
+    std::fs::write(shop.path("no-text"), [0xff, 0xfe, 0x00]).unwrap();
+    let next = |flag: &str, words: &str| {
+        let document: Value =
+            serde_json::from_str(&shop.dues(&["doctor", "--offline", "--json", "--set", flag]).out).unwrap();
+        let findings = document["findings"].as_array().unwrap();
+        let found = findings.iter().find(|it| it["finding"].as_str().unwrap().contains(words));
+        found.unwrap_or_else(|| panic!("{words:?} is missing in {document}"))["next"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let key = |name: &str| {
+        next(&format!("gateway.secret_key_file={}", shop.path(name).display()), "secret key cannot be read")
+    };
+    assert!(key("missing").starts_with("write the key there"));
+    assert!(key("no-text").starts_with("the file is no text"));
+    let away = next("database.url=postgres://dues@127.0.0.1:1/dues", "is the server up?");
+    assert!(away.starts_with("start the database server"), "{away}");
+}
+
+#[test]
 fn a_wrong_config_is_told_fault_by_fault_and_ends_in_78() {
     let shop = Shop::without_books();
     let told = shop.dues(&["doctor", "--json", "--set", "engine.bach=1", "--set", "protocol.lease=soon"]);
@@ -152,7 +176,7 @@ async fn books_of_another_installation_are_a_wrong_config() {
     for on in BOTH {
         let shop = Shop::new(on).await;
         let told = shop.dues(&["doctor", "--offline", "--json", "--set", "installation.name=another"]);
-        assert!(has(&findings(&told), "fault", "config", "the ledger of installation.name"), "{told:?}");
+        assert!(has(&findings(&told), "fault", "config", "under another name than installation.name"), "{told:?}");
         assert_eq!(told.code, 78, "{told:?}");
     }
 }

@@ -43,8 +43,9 @@ async fn a_living_daemon_a_late_attempt_and_a_plan_are_told() {
             .unwrap();
         tx.freeze_day(now.date_naive(), now).await.unwrap();
         let late = now - chrono::TimeDelta::seconds(600);
-        let send = "UPDATE attempts SET state = 'created', first_sent_at = NULL, next_at = $1 WHERE state = 'pending'";
+        let send = "UPDATE attempts SET state = 'created', first_sent_at = NULL, lease_epoch = 0, next_at = $1 WHERE state = 'pending'";
         tx.run(Statement::new(send).bind(late)).await.unwrap();
+        tx.run(Statement::new("UPDATE charges SET state = 'due' WHERE state = 'in_review'")).await.unwrap();
         tx.commit().await.unwrap();
         let document = shop.json(&["status"]);
         assert_eq!(document["nodes"][0]["state"], "alive", "{on:?} {document}");
@@ -56,6 +57,37 @@ async fn a_living_daemon_a_late_attempt_and_a_plan_are_told() {
         let page = shop.dues(&["status"]).out;
         assert!(page.contains("in about 1 s at the configured rate"), "{on:?}\n{page}");
         assert!(page.contains("1 wait to be sent, the oldest for 10 min"), "{on:?}\n{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_every_daemon_from_sending_is_told_and_not_what_keeps_one() {
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        let store = &shop.world.as_ref().unwrap().store;
+        let now = dues::clock::Clock::system().now();
+        let mut tx = store.begin("test").await.unwrap();
+        let away = "UPDATE nodes SET heartbeat_at = $1, condition = 'the gateway does not answer'";
+        tx.run(Statement::new(away).bind(now)).await.unwrap();
+        // It was taken, given back, and put off: due since its charge is.
+        let unsent =
+            "UPDATE attempts SET state = 'created', first_sent_at = NULL, next_at = $1 WHERE state = 'pending'";
+        tx.run(Statement::new(unsent).bind(now + chrono::TimeDelta::minutes(10))).await.unwrap();
+        tx.run(Statement::new("UPDATE charges SET state = 'due' WHERE state = 'in_review'")).await.unwrap();
+        tx.commit().await.unwrap();
+        let document = shop.json(&["status"]);
+        assert_eq!(document["attempts_due"], 1, "{on:?} {document}");
+        assert!(document["lateness_seconds"].as_i64().unwrap() > 86_400, "{on:?} {document}");
+        assert_eq!(document["stopped_by"], "the gateway does not answer", "{on:?} {document}");
+        assert_eq!(document["seconds_to_end"], json!(null), "{on:?} {document}");
+        let page = shop.dues(&["status"]).out;
+        assert!(page.contains("end of the run  not while the gateway does not answer"), "{on:?}\n{page}");
+        assert!(page.contains("; tried again in "), "{on:?}\n{page}");
+
+        let mut tx = store.begin("test").await.unwrap();
+        tx.register_node("two", "another process", now).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(shop.json(&["status"])["stopped_by"], json!(null), "{on:?}");
     }
 }
 

@@ -306,3 +306,24 @@ fn a_secret_key_in_a_config_is_answered_and_never_shown() {
         assert_eq!(flag, [format!("--set gateway.secret_key: {told}")]);
     }
 }
+
+#[test]
+fn a_variable_that_gives_a_section_a_value_is_told_beside_whatever_sets_a_key_in_it() {
+    let both = [
+        "DUES__ENGINE: engine is a section with keys of its own, of which DUES__ENGINE__BATCHH sets one".to_owned(),
+        "DUES__ENGINE__BATCHH: engine.batchh: is not a known key; did you mean DUES__ENGINE__BATCH?".to_owned(),
+    ];
+    let (section, key) = (("DUES__ENGINE", "7"), ("DUES__ENGINE__BATCHH", "4"));
+    for [first, second] in [[section, key], [key, section]] {
+        let case = Case::named("").environment(first.0, first.1).environment(second.0, second.1);
+        assert_eq!(case.faults(), both, "{first:?} first");
+    }
+}
+
+#[test]
+fn of_a_list_the_wrong_items_are_named() {
+    let faults = Case::named("[currencies]\naccepted = [\"HKD\", \"XXQ\", \"ZZZ\"]").faults();
+    assert!(faults[0].ends_with("; \"XXQ\", \"ZZZ\" are none of them"), "{faults:?}");
+    let faults = Case::named("[polls]\nfirst = [\"75s\", \"soon\"]").faults();
+    assert!(faults[0].ends_with("; \"soon\" is none of them"), "{faults:?}");
+}

@@ -49,6 +49,6 @@ async fn what_an_alarm_goes_by_is_measured_on_both_databases() {
 }
 
 /// The value of a family without labels.
-fn value(page: &str, name: &str) -> Option<i64> {
+pub fn value(page: &str, name: &str) -> Option<i64> {
     page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }

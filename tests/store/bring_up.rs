@@ -74,7 +74,10 @@ async fn an_edited_migration_and_a_newer_schema_are_refused() {
         tx.run(Statement::new(newer)).await.unwrap();
         tx.commit().await.unwrap();
         assert!(matches!(ledger.store.check_schema().await, Err(StoreError::Schema { found: 9999, .. })), "{on:?}");
-        assert!(matches!(ledger.store.migrate().await, Err(StoreError::Migrate(_))), "{on:?}");
+        let newer = ledger.store.migrate().await.unwrap_err();
+        assert!(matches!(newer, StoreError::Schema { found: 9999, .. }), "{on:?}");
+        let told = newer.to_string();
+        assert!(told.contains("a newer dues has brought it up") && !told.contains("dues migrate"), "{on:?} {told}");
         let mut tx = ledger.begin().await;
         tx.run(Statement::new("DELETE FROM _sqlx_migrations WHERE version = 9999")).await.unwrap();
         let edited = match on {
@@ -94,6 +97,7 @@ async fn a_config_of_other_books_is_refused() {
         let settings = &ledger.world.settings;
         assert_eq!(settings.installation.environment, Environment::Live);
         let pins = Pins {
+            name: settings.installation.name.clone(),
             ledger_id: ledger_of(settings).to_string(),
             environment: environment_of(settings).to_owned(),
             gateway_host: "api.checkout.com".to_owned(),
@@ -104,12 +108,15 @@ async fn a_config_of_other_books_is_refused() {
             Pins { environment: "sandbox".to_owned(), ..pins.clone() },
             Pins { gateway_host: "api.example.com".to_owned(), ..pins.clone() },
             Pins { channel: "pc_other".to_owned(), ..pins.clone() },
-            Pins { ledger_id: "other".to_owned(), ..pins.clone() },
         ];
         for other in others {
             let refused = ledger.store.pin(&other, ledger.now).await;
             assert!(matches!(refused, Err(StoreError::Pinned { .. })), "{on:?} {other:?}");
         }
+        let other = Pins { name: "other-shop".to_owned(), ledger_id: "other".to_owned(), ..pins.clone() };
+        let refused = ledger.store.pin(&other, ledger.now).await.unwrap_err();
+        let told = "these books were begun under another name than installation.name = \"other-shop\"";
+        assert!(refused.to_string().starts_with(told), "{on:?} {refused}");
         ledger.store.pin(&pins, ledger.now).await.unwrap();
         ledger.store.heartbeat(ledger.now).await.unwrap();
         let same = "SELECT CASE WHEN heartbeat_at > started_at THEN 'later' ELSE 'same' END AS line FROM installation";
@@ -152,4 +159,16 @@ async fn what_is_not_committed_is_not_there() {
         drop(tx);
         assert_eq!(ledger.lines("SELECT reference AS line FROM customers").await, [""; 0], "{on:?}");
     }
+}
+
+#[tokio::test]
+async fn a_file_with_the_tables_of_another_program_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(On::Sqlite, &directory).await;
+    let mut tx = store.begin("test").await.unwrap();
+    tx.run(Statement::new("CREATE TABLE invoices (id INTEGER)")).await.unwrap();
+    tx.commit().await.unwrap();
+    let refused = store.migrate().await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Foreign { table, .. } if table == "invoices"), "{refused}");
+    assert_eq!(store.schema_version().await.unwrap(), 0);
 }

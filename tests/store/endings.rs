@@ -2,7 +2,7 @@
 
 use dues::domain::attempt::AttemptState;
 use dues::domain::charge::ChargeState;
-use dues::domain::subscription::SubscriptionState;
+use dues::domain::subscription::SubscriptionState::{self, self as S};
 use dues::store::StoreError;
 use dues::store::changes::{Changes, ChargeChange};
 
@@ -71,6 +71,20 @@ async fn a_cancellation_at_the_period_end_is_noted_for_the_next_period() {
         assert_eq!(due[0].still_collecting, 1, "{on:?}");
         let journal = ledger.store.journal_of(id, None).await.unwrap();
         assert_eq!(journal.last().unwrap().act, "cancel at period end", "{on:?}");
+
+        let mut tx = ledger.begin().await;
+        assert_eq!(tx.ends_at_index(id).await.unwrap(), Some(0), "{on:?}");
+        tx.take_end_back(id, S::Active, 0, "stays", "test", ledger.now).await.unwrap();
+        assert_eq!(tx.ends_at_index(id).await.unwrap(), None, "{on:?}");
+        tx.commit().await.unwrap();
+        let again = ledger.begin().await.take_end_back(id, S::Active, 0, "x", "test", ledger.now).await;
+        assert!(matches!(again, Err(StoreError::Moved { table: "subscriptions" })), "{on:?}");
+        let mut tx = ledger.begin().await;
+        tx.cancel_at_period_end(id, 3, "asked", "test", ledger.now).await.unwrap();
+        for (was, index) in [(S::Paused, 3), (S::Active, 2)] {
+            let other = tx.take_end_back(id, was, index, "x", "test", ledger.now).await;
+            assert!(matches!(other, Err(StoreError::Moved { .. })), "{on:?} {was} {index}");
+        }
     }
 }
 

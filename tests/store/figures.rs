@@ -47,6 +47,51 @@ async fn figures_count_what_stands_where() {
 }
 
 #[tokio::test]
+async fn what_is_put_off_stays_due_and_what_waits_for_a_person_or_a_day_does_not() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let now = ledger.now;
+        let at = now + minutes(5);
+        let later = at + minutes(10);
+        // Each is put off until later; it differs by who took it, and why it waits.
+        let (late, _) = ledger.due("LATE", later).await;
+        let (imported, _) = ledger.due("IMPORTED", later).await;
+        ledger.due("PLANNED", later).await;
+        let (paused, _) = ledger.due("PAUSED", later).await;
+        let (review, _) = ledger.due("REVIEW", later).await;
+        let (dunned, _) = ledger.due("DUNNED", later).await;
+        let mut tx = ledger.begin().await;
+        for (text, charge, time) in [
+            ("UPDATE charges SET due_at = $2 WHERE id = $1", late, now - minutes(90)),
+            ("UPDATE charges SET due_at = $2 WHERE id = $1", imported, now - minutes(600)),
+            ("UPDATE charges SET due_at = $2 WHERE id = $1", dunned, now - minutes(900)),
+            ("UPDATE attempts SET n = 2, created_at = $2 WHERE charge_id = $1", dunned, now - minutes(30)),
+        ] {
+            tx.run(Statement::new(text).bind(charge).bind(time)).await.unwrap();
+        }
+        tx.run(Statement::new("UPDATE subscriptions SET handed_over_at = $1").bind(now - minutes(120))).await.unwrap();
+        let handed_over = "UPDATE subscriptions SET handed_over_at = $1 WHERE reference = 'IMPORTED'";
+        tx.run(Statement::new(handed_over).bind(now - minutes(1))).await.unwrap();
+        tx.run(Statement::new("UPDATE subscriptions SET state = 'paused' WHERE reference = 'PAUSED'")).await.unwrap();
+        tx.run(Statement::new("UPDATE charges SET state = 'in_review' WHERE id = $1").bind(review)).await.unwrap();
+        for charge in [late, imported, paused, review, dunned] {
+            let taken = "UPDATE attempts SET lease_epoch = 1 WHERE charge_id = $1";
+            tx.run(Statement::new(taken).bind(charge)).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let figures = ledger.store.figures(at).await.unwrap();
+        assert_eq!((figures.attempts_due, figures.attempts_waiting), (3, 3), "{on:?}: LATE, IMPORTED, DUNNED");
+        assert_eq!(figures.oldest_due_at, Some(now - minutes(90)), "{on:?}");
+        assert_eq!(figures.tried_next_at, Some(later), "{on:?}");
+        let mut tx = ledger.begin().await;
+        tx.run(Statement::new("DELETE FROM attempts WHERE charge_id = $1").bind(late)).await.unwrap();
+        tx.commit().await.unwrap();
+        let oldest = ledger.store.figures(at).await.unwrap().oldest_due_at;
+        assert_eq!(oldest, Some(now - minutes(30)), "{on:?}: of the step, not of the charge");
+    }
+}
+
+#[tokio::test]
 async fn the_oldest_of_what_is_open_is_told() {
     for on in BOTH {
         let ledger = Ledger::new(on).await;

@@ -100,6 +100,8 @@ async fn a_payment_that_alone_is_forbidden_holds_back_no_other() {
         let rejected = states.iter().filter(|state| state.ends_with("rejected")).count();
         let captured = states.iter().filter(|state| state.ends_with("captured")).count();
         assert_eq!((rejected, captured), (4, 8), "{on:?} {states:?}");
+        let evidence = world.lines("SELECT evidence AS line FROM review_cases WHERE reason = 'rejected'").await;
+        assert!(evidence.iter().all(|line| line.ends_with(" with HTTP 403 and no error code")), "{on:?} {evidence:?}");
         assert!(world.engine.gate.state().closed, "{on:?}");
         world.assert_books_agree().await;
     }

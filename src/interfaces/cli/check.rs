@@ -136,6 +136,9 @@ fn database_url(loaded: &Loaded) -> Result<DatabaseUrl, Faults> {
 /// Why a SQLite file could not be kept where it is to be. Asked as the one who runs the check, who may be another than the daemon.
 fn no_place(url: &DatabaseUrl) -> Option<String> {
     let DatabaseUrl::Sqlite(path) = url else { return None };
+    if path.is_dir() {
+        return Some(format!("{} is a directory: name a file in it, as in {}/dues.db", path.display(), path.display()));
+    }
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !directory.is_dir() {
         return Some(format!("the directory {} for the SQLite file is not there", directory.display()));

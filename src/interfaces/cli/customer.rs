@@ -118,7 +118,7 @@ impl ShowArgs {
 impl EraseArgs {
     async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let operator = self.act.operator()?;
-        let (loaded, store) = ground.books().await?;
+        let (loaded, store) = ground.own_books().await?;
         let reference = &self.reference;
         if store.customer_shown(reference).await?.is_none() {
             return Err(not_found(reference).into());

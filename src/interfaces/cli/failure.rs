@@ -60,9 +60,10 @@ impl Kind {
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Kind> {
-        if let Some(store) = cause.downcast_ref() {
+        if let Some(store) = cause.downcast_ref::<StoreError>() {
             return Some(match store {
-                StoreError::Pinned { .. } | StoreError::Url(_) => Kind::Config,
+                StoreError::Url(_) => Kind::Config,
+                _ if store.is_of_other_books() => Kind::Config,
                 _ => Kind::Database,
             });
         }

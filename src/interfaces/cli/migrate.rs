@@ -20,7 +20,7 @@ impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let loaded = ground.load()?;
-        let store = open::books(&loaded.settings, &Clock::system()).await?;
+        let store = open::new_books(&loaded.settings, &Clock::system()).await?;
         let from = store.schema_version().await?;
         match store.check_schema().await {
             // An older program never touches what a newer one made.

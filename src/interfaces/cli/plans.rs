@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::operator::{self, Act};
@@ -12,7 +11,6 @@ use super::spreadsheet::Spreadsheet;
 use super::{Ground, NotFound, exit};
 use crate::config::Settings;
 use crate::domain::plan::Plan;
-use crate::engine::open;
 use crate::store::Store;
 use crate::store::plans::{Guard, StoredPlan};
 
@@ -73,16 +71,15 @@ impl Change {
 impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
-        let (loaded, store) = ground.books().await?;
+        let acts = self.reason.is_some() && !self.accept.is_empty();
+        let (loaded, store) = if acts { ground.books_to_write().await? } else { ground.books().await? };
         let settings = &loaded.settings;
         if let Some(unknown) = self.accept.iter().find(|name| !settings.plans.contains_key(*name)) {
             let known = settings.plans.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             return Err(NotFound(format!("there is no plan {unknown:?} in the config, which has: {known}")).into());
         }
         if let Some(reason) = self.reason.filter(|_| !self.accept.is_empty()) {
-            let pinned =
-                store.installation().await?.context("no daemon has begun these books yet; run `dues run` first")?;
-            pinned.admit(&open::pins_of(settings))?;
+            ground.begun_by_this_config(settings, &store).await?;
             let act = Act::new(reason, self.operator);
             let operator = act.operator()?;
             let (percent, names) = (settings.price_change_percent, self.accept.as_slice());

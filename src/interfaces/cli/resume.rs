@@ -43,7 +43,7 @@ impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let operator = self.act.operator()?;
-        let (_, store) = ground.books().await?;
+        let (_, store) = ground.own_books().await?;
         let Some(braked) = Braked::read(&store).await? else { return not_braked(ground) };
         if !ground.json() {
             braked.page()?.print()?;

@@ -29,6 +29,7 @@ const FIGURES: &[&str] = &[
     "attempts_due",
     "oldest_due_at",
     "lateness_seconds",
+    "tried_next_at",
     "attempts_waiting",
     "retries_to_come",
     "sending",
@@ -113,8 +114,8 @@ impl Status {
         self.figures.oldest_due_at.map(|at| self.now - at)
     }
 
-    fn living(&self) -> usize {
-        self.nodes.iter().filter(|node| self.liveness(node) == "alive").count()
+    fn living(&self) -> impl Iterator<Item = &NodeRow> {
+        self.nodes.iter().filter(|node| self.liveness(node) == "alive")
     }
 
     fn liveness(&self, node: &NodeRow) -> &'static str {
@@ -131,19 +132,26 @@ impl Status {
     }
 
     /// Why nothing that is due is sent; none where it is.
-    fn stopped_by(&self) -> Option<&'static str> {
+    fn stopped_by(&self) -> Option<String> {
         let fence = self.fence.as_ref();
-        if fence.is_some_and(|it| it.held_at.is_some()) {
-            Some("held: read `dues ledger show`")
+        let told = if fence.is_some_and(|it| it.held_at.is_some()) {
+            "held: read `dues ledger show`"
         } else if fence.is_some_and(|it| it.braked_at.is_some()) {
-            Some("braked: find out why, then `dues resume-collecting`")
-        } else if self.living() == 0 {
-            Some("no daemon is alive")
+            "braked: find out why, then `dues resume-collecting`"
+        } else if self.living().next().is_none() {
+            "no daemon is alive"
         } else if self.too_many_unknown() {
-            Some("too many outcomes are unknown: one request probes every half minute")
+            "too many outcomes are unknown: one request probes every half minute"
         } else {
-            None
-        }
+            return self.kept_by();
+        };
+        Some(told.to_owned())
+    }
+
+    /// What keeps every living daemon from sending, in the first one's words; none where one of them may send.
+    fn kept_by(&self) -> Option<String> {
+        let conditions: Option<Vec<&str>> = self.living().map(|node| node.condition.as_deref()).collect();
+        conditions?.first().map(|it| (*it).to_owned())
     }
 
     /// How long the run takes at the configured rate; none where it does not go on, or has no limit.
@@ -161,6 +169,8 @@ impl Status {
         let held = fence.and_then(|it| since(it.held_at, &it.held_reason, "read `dues ledger show`"));
         let braked = fence.and_then(|it| since(it.braked_at, &it.braked_reason, "lifted by `dues resume-collecting`"));
         let late = self.lateness().map_or(String::new(), |late| format!(", the oldest for {}", span(late)));
+        let again = figures.tried_next_at.filter(|at| *at > self.now);
+        let again = again.map_or(String::new(), |at| format!("; tried again in {}", span(at - self.now)));
         let not_found = match figures.not_found {
             0 => String::new(),
             count => format!(", of {count} of which a look-up has shown nothing"),
@@ -185,7 +195,7 @@ impl Status {
             .maybe("held", held)
             .maybe("braked", braked)
             .field("periods due", format!("{} have begun and are not opened yet", figures.periods_due))
-            .field("due now", format!("{} wait to be sent{late}", figures.attempts_due))
+            .field("due now", format!("{} wait to be sent{late}{again}", figures.attempts_due))
             .field(
                 "due later",
                 format!("{} to be sent, {} dunning steps to come", figures.attempts_waiting, figures.retries_to_come),
@@ -243,6 +253,7 @@ impl Status {
             "attempts_due": figures.attempts_due,
             "oldest_due_at": figures.oldest_due_at,
             "lateness_seconds": self.lateness().map(|late| late.num_seconds()),
+            "tried_next_at": figures.tried_next_at,
             "attempts_waiting": figures.attempts_waiting,
             "retries_to_come": figures.retries_to_come,
             "sending": figures.sending,

@@ -41,9 +41,12 @@ enum Command {
         Examples:\n  dues subscription pause ORD-1001 --reason \"abroad until spring\""
     )]
     Pause(pause::Args),
-    /// Lets a paused subscription go on with its next period
-    #[command(after_help = "Periods that began while it stood still stay skipped.\n\n\
-        Examples:\n  dues subscription resume ORD-1001 --reason \"is back\"")]
+    /// Lets a paused subscription go on with its next period, or takes back a cancellation at the period's end
+    #[command(
+        after_help = "Periods that began while it stood still stay skipped. A cancellation is taken back until the period with which \
+        it would end the subscription has begun; one that is paused as well goes on first, and a second resume takes the end back.\n\n\
+        Examples:\n  dues subscription resume ORD-1001 --reason \"is back\""
+    )]
     Resume(pause::Args),
     /// Cancels one subscription, now or at the end of its period
     #[command(

@@ -23,8 +23,8 @@ use crate::gateway::budget::TokenBucket;
 use crate::gateway::http::Http;
 use crate::gateway::payments::Client;
 use crate::interfaces::verify::{Comparison, DifferenceKind, Found, LookUps, compare};
+use crate::store::Store;
 use crate::store::finance::ExceptionRow;
-use crate::store::{Store, StoreError};
 
 /// Arguments of `dues verify`.
 #[derive(Debug, clap::Args)]
@@ -98,7 +98,7 @@ async fn broken(loaded: &Loaded, store: &Store, limit: u32) -> anyhow::Result<Ve
     if let Some(installation) = store.installation().await? {
         match installation.admit(&pins_of(&loaded.settings)) {
             Ok(()) => {}
-            Err(error @ StoreError::Pinned { .. }) => {
+            Err(error) if error.is_of_other_books() => {
                 breaches.push(of_books(IntegrityRule::LedgerDiffers, error.to_string()));
             }
             Err(error) => return Err(error.into()),

@@ -244,6 +244,7 @@ mod tests {
                 periods_due: 1,
                 attempts_due: 2,
                 oldest_due_at: ago(30),
+                tried_next_at: None,
                 attempts_waiting: 3,
                 sending: 4,
                 pending: 5,

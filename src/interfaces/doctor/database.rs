@@ -95,6 +95,14 @@ fn unopened(error: &StoreError, migrate: bool) -> Finding {
         StoreError::NoDatabase { path } if migrate => Part::Database
             .warning(format!("there is no database {} yet", path.display()), "run `dues migrate`, or start the daemon"),
         StoreError::NoDatabase { .. } => Part::Database.fault(error.to_string(), "run `dues migrate`"),
+        StoreError::NotWritable { .. } => Part::Database.fault(
+            told(error),
+            "run the doctor as the daemon's user; where that user is refused too, give it the file and its directory (chown)",
+        ),
+        StoreError::Unopened { why, .. } if why.starts_with("reached") => Part::Database.fault(
+            told(error),
+            "start the database server, or put host and port in database.url right; then ask again",
+        ),
         StoreError::Url(_) => Part::Config.fault(error.to_string(), "mend it; `dues check` says when it is right"),
         _ => Part::Database.fault(
             told(error),
@@ -130,6 +138,9 @@ async fn durability(store: &Store, findings: &mut Vec<Finding>) {
         }
         Ok(Durability::Postgres(row)) => {
             findings.extend(postgres(&row));
+            findings.push(Part::Database.note(
+                "how much room the server's disk has is not looked at: PostgreSQL does not tell; watch it there",
+            ));
             findings.extend(clocks(store).await);
         }
         Err(unseen) => findings.push(failed("its settings", unseen)),

@@ -20,6 +20,8 @@ const UNIT_DIRECTORIES: [&str; 5] = [
     "usr/lib/systemd/system",
     "lib/systemd/system",
 ];
+/// There while the unit is active; the manager keeps it (`unit_export_invocation_id` in its sources).
+const ACTIVE: &str = "run/systemd/units/invocation:dues.service";
 const EDIT: &str = "take the line from the project's systemd/dues.service, then: systemctl daemon-reload";
 /// Group and others: nobody but the owner reads a secret.
 const NOT_THE_OWNER: u32 = 0o077;
@@ -27,6 +29,13 @@ const NOT_THE_OWNER: u32 = 0o077;
 /// What the unit files under `root` say, and the environment that the manager sets.
 pub(super) fn examine(root: &Path, environment: &[(String, String)], settings: Option<&Settings>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if let Some(path) = masked(root) {
+        findings.push(Part::Systemd.fault(
+            format!("{} is masked: the manager never starts the daemon", path.display()),
+            "systemctl unmask dues, then: systemctl enable --now dues",
+        ));
+        return findings;
+    }
     match Unit::read(root) {
         Some(unit) => unit.examine(root, settings, &mut findings),
         None if root.join(BOOTED).is_dir() => findings.push(Part::Systemd.note(
@@ -58,6 +67,26 @@ fn handed_over(environment: &[(String, String)]) -> Vec<Finding> {
         None => Part::Systemd.warning("the manager's watchdog does not watch this process", EDIT),
     });
     findings
+}
+
+/// The link that masks the unit, where there is one: what stands in the first directory that has the unit counts.
+fn masked(root: &Path) -> Option<PathBuf> {
+    let paths = UNIT_DIRECTORIES.map(|directory| root.join(directory).join(UNIT));
+    let first = paths.into_iter().find(|path| path.symlink_metadata().is_ok())?;
+    // An empty file masks it too.
+    let is_empty = std::fs::metadata(&first).is_ok_and(|file| file.is_file() && file.len() == 0);
+    let is_null = std::fs::read_link(&first).is_ok_and(|target| target == Path::new("/dev/null"));
+    (is_empty || is_null).then_some(first)
+}
+
+/// Whether some target wants the unit, so that it is started with the machine.
+fn is_enabled(root: &Path) -> bool {
+    UNIT_DIRECTORIES.iter().any(|directory| {
+        let entries = std::fs::read_dir(root.join(directory)).into_iter().flatten().flatten();
+        let wants =
+            |path: &Path| path.extension().is_some_and(|it| it == "wants" || it == "requires" || it == "upholds");
+        entries.map(|entry| entry.path()).any(|path| wants(&path) && path.join(UNIT).symlink_metadata().is_ok())
+    })
 }
 
 /// A unit with its drop-in files: the assignments of `[Service]`, in order.
@@ -130,8 +159,18 @@ impl Unit {
             findings.push(Part::Systemd.fault(text, "install the program there, or mend ExecStart="));
         }
         self.credentials(root, settings, findings);
+        if !is_enabled(root) {
+            let text = "dues.service is not enabled: after the machine starts again no daemon runs";
+            findings.push(Part::Systemd.warning(text, "systemctl enable dues"));
+        }
+        if root.join(BOOTED).is_dir() && root.join(ACTIVE).symlink_metadata().is_err() {
+            findings.push(Part::Systemd.note("the manager does not run dues.service now: systemctl status dues"));
+        }
         if findings.len() == before {
-            findings.push(Part::Systemd.ok(format!("{shown} is installed: notify, watchdog, restart, credentials")));
+            findings.push(
+                Part::Systemd
+                    .ok(format!("{shown} is installed, enabled and active: notify, watchdog, restart, credentials")),
+            );
         }
     }
 
@@ -222,6 +261,11 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
         }
+        for link in [ENABLED, ACTIVE] {
+            let link = root.path().join(link);
+            std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink("/nowhere", link).unwrap();
+        }
         root
     }
 
@@ -229,6 +273,8 @@ mod tests {
         examine(root, &[], None).into_iter().map(|it| (it.level, it.text)).collect()
     }
 
+    /// What `systemctl enable` makes.
+    const ENABLED: &str = "etc/systemd/system/multi-user.target.wants/dues.service";
     const KEY: (&str, &str) = ("etc/dues/checkout-secret-key", "sk_sbox_simulated");
     const PROGRAM: (&str, &str) = ("usr/bin/dues", "");
 
@@ -236,7 +282,10 @@ mod tests {
     fn the_unit_that_is_shipped_lacks_nothing() {
         let root = machine(&[("usr/lib/systemd/system/dues.service", SHIPPED), KEY, PROGRAM]);
         let told = told(root.path());
-        assert!(told.len() == 1 && told[0].0 == Level::Ok && told[0].1.contains("is installed"), "{told:?}");
+        assert!(
+            told.len() == 1 && told[0].0 == Level::Ok && told[0].1.contains("is installed, enabled and active"),
+            "{told:?}"
+        );
     }
 
     #[test]
@@ -244,6 +293,25 @@ mod tests {
         let bare = tempfile::tempdir().unwrap();
         assert!(matches!(&told(bare.path())[..], [(Level::Note, text)] if text.contains("no systemd")));
         assert!(matches!(&told(machine(&[]).path())[..], [(Level::Note, text)] if text.contains("no unit")));
+    }
+
+    #[test]
+    fn a_unit_that_is_masked_not_enabled_or_not_active_is_told() {
+        let unit = [("usr/lib/systemd/system/dues.service", SHIPPED), KEY, PROGRAM];
+        let root = machine(&unit);
+        std::fs::remove_file(root.path().join(ENABLED)).unwrap();
+        let seen = told(root.path());
+        assert!(seen.len() == 1 && seen[0].0 == Level::Warning && seen[0].1.contains("is not enabled"), "{seen:?}");
+
+        let root = machine(&unit);
+        std::fs::remove_file(root.path().join(ACTIVE)).unwrap();
+        let seen = told(root.path());
+        assert!(seen.len() == 1 && seen[0].0 == Level::Note && seen[0].1.contains("does not run"), "{seen:?}");
+
+        let root = machine(&unit);
+        std::os::unix::fs::symlink("/dev/null", root.path().join("etc/systemd/system/dues.service")).unwrap();
+        let seen = told(root.path());
+        assert!(seen.len() == 1 && seen[0].0 == Level::Fault && seen[0].1.contains("is masked"), "{seen:?}");
     }
 
     #[test]

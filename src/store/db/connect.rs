@@ -44,6 +44,15 @@ const LOG: &str = "-wal";
 /// What the write-ahead log is cut back to after a checkpoint.
 const SQLITE_LOG_BYTES: &str = "67108864";
 
+/// The form of a PostgreSQL URL, for whoever missed it.
+const POSTGRES_FORM: &str = "postgres: is followed by //user:password@host:port/database";
+/// What a `#`, `/` or `?` in a password does, and how it is written.
+const PASSWORD_UNENCODED: &str = "user and password end at the first / ? or #, so that no host follows them; special characters in a \
+     password are percent-encoded: # is %23, / is %2F, ? is %3F, @ is %40, : is %3A, % is %25";
+/// What is wrong with a port. What stands there may be the rest of a password.
+const PORT: &str = "the port is no number from 1 to 65535; postgres: is followed by //user:password@host:port/database, and special \
+     characters in a password are percent-encoded: : is %3A, @ is %40, # is %23, / is %2F, ? is %3F, % is %25";
+
 /// A database URL, taken apart.
 #[derive(Debug, Clone)]
 pub enum DatabaseUrl {
@@ -68,13 +77,34 @@ impl DatabaseUrl {
             }
             Ok(DatabaseUrl::Sqlite(PathBuf::from(path)))
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            PgConnectOptions::from_str(url)
-                .map_err(|_| StoreError::Url("postgres: is followed by //user:password@host:port/database"))?;
+            if let Some(why) = misshapen(url) {
+                return Err(StoreError::Url(why));
+            }
+            PgConnectOptions::from_str(url).map_err(|_| StoreError::Url(POSTGRES_FORM))?;
             Ok(DatabaseUrl::Postgres(SecretString::from(url)))
         } else {
             Err(StoreError::Url("a database URL begins with sqlite: or postgres:"))
         }
     }
+}
+
+/// What is wrong with a PostgreSQL URL, in words that name the mistake and show nothing of the URL: its password stands in it.
+fn misshapen(url: &str) -> Option<&'static str> {
+    let (_, rest) = url.split_once("://")?;
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = before.split('/').next().unwrap_or_default();
+    // A password that broke off has left its @ behind it, in the path or in what then looks like a first parameter.
+    let behind =
+        before[authority.len()..].contains('@') || query.split(['=', '&']).next().unwrap_or_default().contains('@');
+    if rest.contains('#') || behind && !authority.contains('@') {
+        return Some(PASSWORD_UNENCODED);
+    }
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let port = match host.rsplit_once(']') {
+        Some((_, after_address)) => after_address.strip_prefix(':'),
+        None => host.rsplit_once(':').map(|(_, port)| port),
+    };
+    port.filter(|port| port.parse::<u16>().map_or(!port.is_empty(), |port| port == 0)).map(|_| PORT)
 }
 
 /// That this process is the one daemon on a SQLite file; given back when dropped, or when the process ends however it ends.
@@ -134,7 +164,8 @@ impl Store {
         }
     }
 
-    /// The same for who may only read: of a SQLite file no connection that writes is opened unless it is asked for.
+    /// The same for who may only read: of a SQLite file no connection that writes is opened unless it is asked for. Where this user may not
+    /// make the log's companion files either, the file is read as it stands, as long as nobody has it open.
     ///
     /// # Errors
     /// Those of [`Store::open_existing`].
@@ -147,10 +178,14 @@ impl Store {
         match url {
             DatabaseUrl::Sqlite(path) if path.exists() => {
                 let options = sqlite_options(path, busy_timeout).create_if_missing(false);
-                let read = readers(busy_timeout)
-                    .connect_with(read_only(options.clone()))
-                    .await
-                    .map_err(|error| unopened::sqlite(path, &error))?;
+                let as_it_stands = sqlite_options_to_look(path, busy_timeout).immutable(true);
+                let read = match readers(busy_timeout).connect_with(read_only(options.clone())).await {
+                    Err(error) if unopened::is_not_writable(&error) && !beside(path, LOG).exists() => {
+                        readers(busy_timeout).connect_with(read_only(as_it_stands)).await
+                    }
+                    opened => opened,
+                };
+                let read = read.map_err(|error| unopened::sqlite(path, &error))?;
                 let db = Db::Sqlite { write: one_writer(busy_timeout).connect_lazy_with(options), read };
                 Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
             }
@@ -259,8 +294,7 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 fn postgres_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
-    let options = PgConnectOptions::from_str(url.expose_secret())
-        .map_err(|_| StoreError::Url("postgres: is followed by //user:password@host:port/database"))?;
+    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| StoreError::Url(POSTGRES_FORM))?;
     let lock_timeout = format!("{}ms", LOCK_TIMEOUT.as_millis());
     let settings = [
         ("synchronous_commit", "on"),

@@ -10,7 +10,9 @@ use crate::store::StoreError;
 /// SQLite's code for a file that is no database.
 const SQLITE_NOT_A_DATABASE: &str = "26";
 /// SQLite's codes for a file that cannot be opened, and for one that can only be read.
-const SQLITE_NOT_WRITABLE: &[&str] = &["14", "8"];
+const SQLITE_NOT_WRITABLE: &[i64] = &[14, 8];
+/// SQLite says more of some codes in the bits above these (<https://sqlite.org/rescode.html>).
+const SQLITE_PRIMARY: i64 = 0xff;
 
 /// A SQLite file that could not be opened.
 pub(super) fn sqlite(path: &Path, error: &sqlx::Error) -> StoreError {
@@ -20,15 +22,20 @@ pub(super) fn sqlite(path: &Path, error: &sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|it| it.code()).unwrap_or_default().into_owned();
     let why = if path.is_dir() {
         "opened: it is a directory; name a file in it".to_owned()
-    } else if SQLITE_NOT_WRITABLE.contains(&code.as_str()) {
-        "opened: the file or its directory is not writable for this user; run dues as the user that owns them"
-            .to_owned()
+    } else if is_not_writable(error) {
+        return StoreError::NotWritable { database: shown_file(path) };
     } else if code == SQLITE_NOT_A_DATABASE {
         "opened: the file is no SQLite database; name another".to_owned()
     } else {
         format!("opened: {}", words(error))
     };
     StoreError::Unopened { database: shown_file(path), why }
+}
+
+/// Whether a SQLite file could not be opened for want of rights.
+pub(super) fn is_not_writable(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|it| it.code()).and_then(|code| code.parse::<i64>().ok());
+    code.is_some_and(|code| SQLITE_NOT_WRITABLE.contains(&(code & SQLITE_PRIMARY)))
 }
 
 /// That the directory of a SQLite file is missing, where it is.

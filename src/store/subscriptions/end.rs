@@ -27,6 +27,9 @@ row! {
     NextRow { next_index: i64 }
 }
 row! {
+    EndRow { cancel_at_index: Option<i64> }
+}
+row! {
     WireRow { count: i64, first: i64 }
 }
 
@@ -82,6 +85,50 @@ impl Tx {
         let row: NextRow =
             self.one(Statement::new("SELECT next_index FROM subscriptions WHERE id = $1").bind(id)).await?;
         Ok(row.next_index)
+    }
+
+    /// The period with whose beginning it is canceled; none where no end was asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn ends_at_index(&mut self, id: i64) -> Result<Option<i64>, StoreError> {
+        let row: EndRow =
+            self.one(Statement::new("SELECT cancel_at_index FROM subscriptions WHERE id = $1").bind(id)).await?;
+        Ok(row.cancel_at_index)
+    }
+
+    /// Takes back that it is canceled when period `index` would begin.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; [`StoreError::Moved`] where it is in another state, or ends with another period.
+    pub async fn take_end_back(
+        &mut self,
+        id: i64,
+        was: SubscriptionState,
+        index: i64,
+        reason: &str,
+        actor: &str,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        self.run_guarded(
+            "subscriptions",
+            1,
+            Statement::new(
+                "UPDATE subscriptions SET cancel_at_index = NULL, cancel_reason = NULL \
+                 WHERE id = $1 AND state = $2 AND cancel_at_index = $3",
+            )
+            .bind(id)
+            .bind(was.as_str())
+            .bind(index),
+        )
+        .await?;
+        let entry = Entry {
+            act: "cancel taken back",
+            subscription_id: Some(id),
+            detail: Some(reason.to_owned()),
+            ..Default::default()
+        };
+        self.write_journal(actor, now, &[entry]).await
     }
 
     /// Cancels when period `index` would begin.

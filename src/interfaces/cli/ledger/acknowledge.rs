@@ -29,7 +29,7 @@ impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<ExitCode> {
         let operator = self.act.operator()?;
-        let (loaded, store) = ground.books().await?;
+        let (loaded, store) = ground.own_books().await?;
         let fenced = Fenced::read(&loaded.settings, &store).await?;
         if fenced.state.held_at.is_none() {
             return not_held(ground);

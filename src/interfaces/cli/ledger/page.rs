@@ -12,9 +12,9 @@ use super::marks::{NodeMark, marks};
 use crate::clock::Instant;
 use crate::config::Settings;
 use crate::engine::open::pins_of;
+use crate::store::Store;
 use crate::store::fences::{AdoptedRow, FenceRow, FenceStateRow, LastKnownRow};
 use crate::store::installation::InstallationRow;
-use crate::store::{Store, StoreError};
 
 /// Fences are read so far back.
 const FENCES: u32 = 1_000;
@@ -54,7 +54,7 @@ impl Fenced {
     /// Reads it.
     ///
     /// # Errors
-    /// [`NotFound`] where nobody has begun these books; [`StoreError`].
+    /// [`NotFound`] where nobody has begun these books; [`crate::store::StoreError`].
     pub async fn read(settings: &Settings, store: &Store) -> anyhow::Result<Fenced> {
         let Some(installation) = store.installation().await? else {
             return Err(
@@ -63,7 +63,7 @@ impl Fenced {
         };
         let differs = match installation.admit(&pins_of(settings)) {
             Ok(()) => None,
-            Err(error @ StoreError::Pinned { .. }) => Some(error.to_string()),
+            Err(error) if error.is_of_other_books() => Some(error.to_string()),
             Err(error) => return Err(error.into()),
         };
         let state = store.fence_state().await?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Ground, not_found, output};
+use super::{Ground, minute, not_found, output};
 use crate::engine::cancel::{CancelError, Canceled, cancel};
 use crate::interfaces::cli::operator::Act;
 
@@ -22,7 +22,7 @@ impl Args {
     /// Runs it.
     pub async fn run(self, ground: &Ground) -> anyhow::Result<()> {
         let operator = self.act.operator()?;
-        let (_, store) = ground.books().await?;
+        let (_, store) = ground.own_books().await?;
         let canceled = match cancel(&store, &self.name, self.at_period_end, &self.act.reason, &operator).await {
             Ok(canceled) => canceled,
             Err(CancelError::NotFound(name)) => return Err(not_found(&name).into()),
@@ -40,6 +40,7 @@ impl Args {
                 "subscription": self.name,
                 "state": canceled.state.as_str(),
                 "at_period_end": self.at_period_end,
+                "ends_at": canceled.ends_at,
                 "periods_begun": canceled.begun,
                 "charges_voided": canceled.voided,
                 "payments_on_the_wire": canceled.on_the_wire,
@@ -54,8 +55,10 @@ impl Args {
 /// What was done, for the operator to read back.
 fn told(name: &str, at_period_end: bool, canceled: &Canceled) -> String {
     if at_period_end {
+        let on = canceled.ends_at.map_or(String::new(), |at| format!(" on {} UTC,", minute(Some(at))));
         let stays = format!(
-            "{name} stays {} and is canceled when its next period would begin; that period is not charged",
+            "{name} stays {} and is canceled{on} when its next period would begin; that period is not charged\n\
+             until then `dues subscription resume` takes this back",
             canceled.state
         );
         return match canceled.begun {
