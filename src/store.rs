@@ -69,6 +69,14 @@ pub enum StoreError {
         /// Its own words.
         source: sqlx::Error,
     },
+    /// Another program keeps it busy. The next step depends on the database, and stands within the text.
+    #[error("the database is busy at: {step}: {why}")]
+    Busy {
+        /// The statement's text, or what was tried.
+        step: &'static str,
+        /// Why, and what to do.
+        why: &'static str,
+    },
     /// The schema could not be brought up.
     #[error("the schema could not be brought up; is another version of dues at work on this database?")]
     Migrate(#[source] Box<sqlx::migrate::MigrateError>),
@@ -230,6 +238,7 @@ impl StoreError {
         };
         match self {
             StoreError::Database { .. }
+            | StoreError::Busy { .. }
             | StoreError::Unopened { .. }
             | StoreError::NotWritable { .. }
             | StoreError::Moved { .. }

@@ -16,12 +16,18 @@ mod metrics;
 mod outages;
 #[path = "daemon/pages.rs"]
 mod pages;
+#[path = "daemon/readiness.rs"]
+mod readiness;
 #[path = "daemon/refusals.rs"]
 mod refusals;
+#[path = "daemon/reloads.rs"]
+mod reloads;
 #[path = "daemon/restore.rs"]
 mod restore;
 #[path = "daemon/signals.rs"]
 mod signals;
+#[path = "daemon/silence.rs"]
+mod silence;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -121,6 +127,26 @@ impl Ground {
 
     async fn store(&self) -> Store {
         open::books(&self.settings(), &Clock::system()).await.unwrap()
+    }
+
+    /// Lets the daemon listen for HTTP, at an address that is free now.
+    fn listen(&mut self) -> std::net::SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        self.flags.push(("http.listen".to_owned(), address.to_string()));
+        address
+    }
+
+    /// A command of the program on these books: its exit code, and what it printed.
+    fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dues"));
+        command.arg("--config").arg(self.config()).args(arguments).env("USER", "tester");
+        for (key, value) in &self.flags {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        let out = command.output().unwrap();
+        let printed = [out.stdout, out.stderr].concat();
+        (out.status.code(), String::from_utf8(printed).unwrap())
     }
 
     fn daemon(&self) -> Daemon {

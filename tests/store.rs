@@ -43,6 +43,8 @@ mod scans;
 mod schema;
 #[path = "store/shown.rs"]
 mod shown;
+#[path = "store/silence.rs"]
+mod silence;
 #[path = "store/statements.rs"]
 mod statements;
 #[path = "store/unpaid.rs"]

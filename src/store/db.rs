@@ -4,6 +4,7 @@
 mod claim;
 mod connect;
 mod hook;
+mod lent;
 mod purge;
 mod statement;
 mod unopened;
@@ -11,6 +12,7 @@ mod unopened;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
@@ -21,13 +23,21 @@ use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transac
 use crate::clock::{Clock, Instant};
 use crate::store::StoreError;
 use hook::ask;
+use lent::{Lent, answer};
 use statement::{Column, Value};
 
 pub use claim::Claim;
 pub use connect::{DatabaseUrl, LOCK_TIMEOUT};
 pub use hook::{Asked, Hook, Moment, Step, Trouble};
+pub use lent::ANSWER_WITHIN;
 pub use purge::Purged;
 pub use statement::{Bind, BoundValue, Rows, Statement, ids, sqlite_text};
+
+/// SQLite's code for a file that another program has locked.
+const SQLITE_BUSY: &str = "5";
+const SQLITE_IS_BUSY: &str = "another program holds a lock on the file for longer than database.busy_timeout: `fuser -v` on it tells which; let it finish, or end it";
+const POSTGRES_IS_BUSY: &str = "no connection came free within database.busy_timeout: is the server up, and does another session hold a \
+    lock? pg_stat_activity tells";
 
 /// The books. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,6 +46,8 @@ pub struct Store {
     clock: Clock,
     round_trips: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     hook: Option<Arc<dyn Hook>>,
+    /// How long an answer of PostgreSQL's is waited for; none: for ever. SQLite has its `busy_timeout`.
+    answers_within: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -60,7 +72,7 @@ pub struct Tx {
 
 enum Unit {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Lent),
 }
 
 /// A row type that both databases can fill; [`row!`](crate::row) makes one.
@@ -88,6 +100,17 @@ macro_rules! row {
 }
 
 impl Store {
+    fn on(db: Db, clock: Clock) -> Store {
+        Store { db, clock, round_trips: Arc::default(), hook: None, answers_within: None }
+    }
+
+    /// The same books for who must never hang: PostgreSQL is given up on after [`ANSWER_WITHIN`], at every single answer. Commands may wait
+    /// longer, for there are questions that take long.
+    #[must_use]
+    pub fn impatient(self) -> Store {
+        Store { answers_within: Some(ANSWER_WITHIN), ..self }
+    }
+
     /// Which database this is, in one word.
     pub fn kind(&self) -> &'static str {
         match &self.db {
@@ -121,9 +144,12 @@ impl Store {
         ask(self.hook.as_ref(), Moment { work, step: Step::Begin, statement: "" }).await?;
         let unit = match &self.db {
             Db::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Unit::Sqlite),
-            Db::Postgres(pool) => pool.begin().await.map(Unit::Postgres),
+            Db::Postgres(pool) => match Lent::by(pool, self.answers_within).await {
+                Ok(mut lent) => lent.begin().await.map(|()| Unit::Postgres(lent)),
+                Err(error) => Err(error),
+            },
         };
-        let unit = unit.map_err(|source| StoreError::Database { step: "begin a transaction", source })?;
+        let unit = unit.map_err(|source| self.failed("begin a transaction", source))?;
         let (round_trips, clock, hook) = (Arc::clone(&self.round_trips), self.clock.clone(), self.hook.clone());
         Ok(Tx { unit, work, trips: 1, round_trips, clock, hook })
     }
@@ -140,15 +166,13 @@ impl Store {
                 let (text, values) = statement.for_sqlite();
                 bind_as_sqlite(sqlx::query_as::<Sqlite, R>(AssertSqlSafe(text)), values).fetch_all(read).await
             }
-            Db::Postgres(pool) => {
-                let (text, values, columns) = statement.for_postgres();
-                bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns)
-                    .fetch_all(pool)
-                    .await
-            }
+            Db::Postgres(pool) => match Lent::by(pool, self.answers_within).await {
+                Ok(mut lent) => all_of(&mut lent, statement).await,
+                Err(error) => Err(error),
+            },
         };
         count(&self.round_trips, "read", 1);
-        rows.map_err(|source| StoreError::Database { step, source })
+        rows.map_err(|source| self.failed(step, source))
     }
 
     /// Reads without a transaction, and hands over each row as it comes, until `each` breaks off: for answers that do not fit into
@@ -164,22 +188,48 @@ impl Store {
         ask(self.hook.as_ref(), Moment { work: "read", step: Step::Read, statement: statement.text() }).await?;
         let step = statement.text();
         count(&self.round_trips, "read", 1);
-        let mut rows = match &self.db {
+        let failed = |source| self.failed(step, source);
+        match &self.db {
             Db::Sqlite { read, .. } => {
                 let (text, values) = statement.for_sqlite();
-                bind_as_sqlite(sqlx::query_as::<Sqlite, R>(AssertSqlSafe(text)), values).fetch(read)
+                let mut rows = bind_as_sqlite(sqlx::query_as::<Sqlite, R>(AssertSqlSafe(text)), values).fetch(read);
+                while let Some(row) = rows.try_next().await.map_err(failed)? {
+                    if each(row).is_break() {
+                        break;
+                    }
+                }
             }
             Db::Postgres(pool) => {
+                let mut lent = Lent::by(pool, self.answers_within).await.map_err(failed)?;
+                let within = lent.within();
                 let (text, values, columns) = statement.for_postgres();
-                bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns).fetch(pool)
-            }
-        };
-        while let Some(row) = rows.try_next().await.map_err(|source| StoreError::Database { step, source })? {
-            if each(row).is_break() {
-                break;
+                let query = bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns);
+                let mut rows = query.fetch(lent.to_ask().map_err(failed)?);
+                while let Some(row) = answer(within, rows.try_next()).await.map_err(failed)? {
+                    if each(row).is_break() {
+                        // The rest of the answer is not waited for.
+                        return Ok(());
+                    }
+                }
+                drop(rows);
+                lent.heard(Ok(())).map_err(failed)?;
             }
         }
         Ok(())
+    }
+
+    /// What an error means that may be the pool's.
+    fn failed(&self, step: &'static str, source: sqlx::Error) -> StoreError {
+        let locked = || source.as_database_error().and_then(|it| it.code()).as_deref() == Some(SQLITE_BUSY);
+        match &self.db {
+            Db::Sqlite { .. } if matches!(source, sqlx::Error::PoolTimedOut) || locked() => {
+                StoreError::Busy { step, why: SQLITE_IS_BUSY }
+            }
+            Db::Postgres(_) if matches!(source, sqlx::Error::PoolTimedOut) => {
+                StoreError::Busy { step, why: POSTGRES_IS_BUSY }
+            }
+            Db::Sqlite { .. } | Db::Postgres(_) => StoreError::Database { step, source },
+        }
     }
 
     /// Reads the row that must be there.
@@ -251,12 +301,7 @@ impl Tx {
                 let (text, values) = statement.for_sqlite();
                 bind_as_sqlite(sqlx::query_as::<Sqlite, R>(AssertSqlSafe(text)), values).fetch_all(&mut **tx).await
             }
-            Unit::Postgres(tx) => {
-                let (text, values, columns) = statement.for_postgres();
-                bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns)
-                    .fetch_all(&mut **tx)
-                    .await
-            }
+            Unit::Postgres(lent) => all_of(lent, statement).await,
         };
         rows.map_err(|source| StoreError::Database { step, source })
     }
@@ -287,13 +332,7 @@ impl Tx {
                     .await
                     .map(|done| done.rows_affected())
             }
-            Unit::Postgres(tx) => {
-                let (text, values, columns) = statement.for_postgres();
-                bind_postgres(sqlx::query(AssertSqlSafe(text)), values, columns)
-                    .execute(&mut **tx)
-                    .await
-                    .map(|done| done.rows_affected())
-            }
+            Unit::Postgres(lent) => touched_by(lent, statement).await,
         };
         done.map_err(|source| StoreError::Database { step, source })
     }
@@ -326,11 +365,25 @@ impl Tx {
         ask(self.hook.as_ref(), at(Step::Commit)).await?;
         let done = match self.unit {
             Unit::Sqlite(tx) => tx.commit().await,
-            Unit::Postgres(tx) => tx.commit().await,
+            Unit::Postgres(lent) => lent.commit().await,
         };
         done.map_err(|source| StoreError::Database { step: "commit", source })?;
         ask(self.hook.as_ref(), at(Step::Committed)).await
     }
+}
+
+async fn all_of<R: Row>(lent: &mut Lent, statement: Statement) -> sqlx::Result<Vec<R>> {
+    let (text, values, columns) = statement.for_postgres();
+    let query = bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns);
+    let rows = answer(lent.within(), query.fetch_all(lent.to_ask()?)).await;
+    lent.heard(rows)
+}
+
+async fn touched_by(lent: &mut Lent, statement: Statement) -> sqlx::Result<u64> {
+    let (text, values, columns) = statement.for_postgres();
+    let query = bind_postgres(sqlx::query(AssertSqlSafe(text)), values, columns);
+    let done = answer(lent.within(), query.execute(lent.to_ask()?)).await;
+    lent.heard(done).map(|done| done.rows_affected())
 }
 
 fn count(round_trips: &Mutex<BTreeMap<&'static str, u64>>, work: &'static str, trips: u64) {

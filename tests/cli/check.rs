@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use crate::shop::{Shop, said};
-use crate::support::world::{On, empty_books};
+use crate::support::world::{BOTH, On, empty_books};
 
 #[test]
 fn a_good_config_is_told_with_where_it_stands() {
@@ -174,4 +174,40 @@ fn a_snapshot_in_the_place_of_the_books_or_the_config_is_refused() {
     }
     let good = check("sqlite:books.db", &format!("{directory}/finance.db"));
     assert_eq!(good.code, 0, "{good:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_is_held_against_the_books_where_they_answer() {
+    for on in BOTH {
+        let shop = Shop::new(on).await;
+        let told = shop.dues(&["check", "--reload"]);
+        assert_eq!((told.code, told.err.as_str()), (0, ""), "{on:?}: no key is looked for: {told:?}");
+        assert!(told.out.contains("the books agree"), "{on:?} {told:?}");
+        let other = shop.dues(&["check", "--reload", "--set", "installation.name=others"]);
+        assert_eq!(other.code, 78, "{on:?} {other:?}");
+        assert!(other.err.contains("these books were begun with"), "{on:?} {other:?}");
+        let config = std::fs::read_to_string(shop.path("dues.toml")).unwrap();
+        shop.write("dues.toml", &config.replace("12800", "1280000"));
+        let jump = shop.dues(&["check", "--reload"]);
+        assert_eq!(jump.code, 78, "{on:?} {jump:?}");
+        assert!(jump.err.contains("the price of monthly") && jump.err.contains("dues plans --accept"), "{jump:?}");
+        assert_eq!(shop.dues(&["check"]).code, 0, "{on:?}: without --reload no books are opened");
+        let document = shop.json(&["status"]);
+        assert_eq!(document["plans_withheld"], json!(["monthly"]), "{on:?} {document}");
+    }
+}
+
+#[test]
+fn a_reload_is_let_through_where_the_books_do_not_answer() {
+    let shop = Shop::without_books();
+    let nowhere = "database.url=postgres://dues@127.0.0.1:1/dues";
+    for more in [&[][..], &["--set", nowhere]] {
+        let told = shop.dues(&[&["check", "--reload"], more].concat());
+        assert_eq!(told.code, 0, "{told:?}");
+        assert!(told.err.contains("the books were not asked: "), "{told:?}");
+        let document = shop.json(&[&["check", "--reload"], more].concat());
+        assert_eq!(document["books_agree"], json!(null), "{document}");
+        assert!(document["books_warning"].is_string() && document.get("secret_key_found").is_none(), "{document}");
+    }
+    assert!(!shop.path("books.db").exists(), "nothing is made");
 }

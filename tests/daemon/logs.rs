@@ -52,3 +52,29 @@ async fn a_pipe_gets_plain_text_and_json_where_it_was_asked_for() {
     assert_eq!((&runs["level"], &runs["node"]), (&"INFO".into(), &"one".into()), "{runs}");
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["target"].is_string()), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_that_is_asked_for_on_the_command_line_is_a_json_log() {
+    let ground = Ground::new(On::Sqlite, None, 1, &["--settle-after", "0s"]).await;
+    let text = ("log.format".to_owned(), "text".to_owned());
+    let flags: Vec<_> = ground.flags.iter().cloned().chain([text]).collect();
+    let daemon = Daemon::spawn_with(&["--json"], &ground.config(), &flags);
+    daemon.wait_for("dues runs");
+    daemon.signal("HUP");
+    daemon.wait_for("the new config is in use");
+    let log = daemon.log();
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+    assert!(!log.contains("log.format"), "a reload finds nothing changed:\n{log}");
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_on_postgres_says_nothing_of_how_its_books_are_kept() {
+    let ground = Ground::new(On::Postgres, None, 1, &["--settle-after", "0s"]).await;
+    for _ in 0..2 {
+        let daemon = ground.daemon();
+        let log = daemon.log();
+        assert!(!log.contains("_sqlx_migrations") && !log.contains("\"sqlx"), "{log}");
+        daemon.stop();
+    }
+}

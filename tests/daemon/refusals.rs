@@ -111,6 +111,39 @@ async fn a_machine_whose_clock_is_not_the_gateways_charges_nobody() {
     daemon.stop();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_answers_at_once_is_not_said_to_be_silent() {
+    for on in support::world::BOTH {
+        let mut ground = Ground::new(on, None, 1, &["--settle-after", "0s"]).await;
+        // As they are in production: the budget begins empty.
+        ground.flags.push(("budget.writes_per_second".to_owned(), "90".to_owned()));
+        ground.flags.push(("budget.reads_per_second".to_owned(), "90".to_owned()));
+        let daemon = ground.daemon();
+        ground.assert_all_paid_once(1).await;
+        assert_eq!(daemon.said("the gateway has not answered yet"), 0, "{}", daemon.log());
+        assert_eq!(daemon.said("the gateway answers"), 0, "{}", daemon.log());
+        daemon.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_comes_late_is_told_of_when_it_keeps_silent_and_when_it_answers() {
+    let mut ground = Ground::new(On::Sqlite, None, 1, &[]).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    ground.flags.retain(|(key, _)| key != "gateway.url");
+    ground.flags.push(("gateway.url".to_owned(), format!("http://{address}")));
+    let daemon = ground.daemon();
+    daemon.wait_for("the gateway has not answered yet: nothing is billed or sent");
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let sandbox = Sandbox::new(sandbox::Settings::default(), Script::default(), Clock::system(), 1);
+    tokio::spawn(async move { sandbox.serve(listener, std::future::pending()).await });
+    daemon.wait_for("the gateway answers");
+    assert_eq!(daemon.said("the gateway has not answered yet"), 1, "{}", daemon.log());
+    daemon.stop();
+}
+
 async fn readiness(address: std::net::SocketAddr) -> (u16, String) {
     told(address, "readyz").await
 }

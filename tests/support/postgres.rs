@@ -135,6 +135,19 @@ impl Cluster {
         self.run("pg_ctl", &["-D", "data", "-w", "-m", "immediate", "stop"]);
     }
 
+    /// Stops every process of the server where it stands, as a machine that hangs would: connections stay open, and nothing is answered.
+    pub fn freeze(&self) -> Frozen {
+        let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap_or_default();
+        let postmaster = pid.lines().next().unwrap_or_default().to_owned();
+        assert!(!postmaster.is_empty(), "the server runs");
+        signal("STOP", &[postmaster.clone()]);
+        // From here on it makes no others.
+        let mut processes = children_of(&postmaster);
+        signal("STOP", &processes);
+        processes.push(postmaster);
+        Frozen(processes)
+    }
+
     /// From now on a commit is answered when the standby has it on its disk.
     pub fn wait_for_standby(&self) {
         self.configure("synchronous_standby_names = '*'\n");
@@ -182,6 +195,33 @@ impl Cluster {
         }
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
+}
+
+/// A server that stands still, until this is dropped.
+pub struct Frozen(Vec<String>);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal("CONT", &self.0);
+    }
+}
+
+fn signal(name: &str, processes: &[String]) {
+    let sent = Command::new("kill").arg(format!("-{name}")).args(processes).stderr(Stdio::null()).status();
+    assert!(sent.is_ok_and(|status| status.success()) || name == "CONT", "SIG{name} reaches {processes:?}");
+}
+
+/// By their parent, which stands fourth in a line of the kernel's, behind a name that may have spaces.
+fn children_of(parent: &str) -> Vec<String> {
+    let is_child = |pid: &String| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)) == Some(parent)
+    };
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|it| it.file_name().into_string().ok())
+        .filter(|name| name.bytes().all(|it| it.is_ascii_digit()))
+        .filter(is_child)
+        .collect()
 }
 
 impl Drop for Cluster {

@@ -24,6 +24,13 @@ impl Daemon {
         Daemon::under(Command::new(env!("CARGO_BIN_EXE_dues")), config, flags)
     }
 
+    /// Starts it with more arguments of its own before those of the config.
+    pub fn spawn_with(arguments: &[&str], config: &std::path::Path, flags: &[(String, String)]) -> Daemon {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dues"));
+        command.args(arguments);
+        Daemon::under(command, config, flags)
+    }
+
     /// Starts it so that no file it writes grows beyond this size: a full disk for one process alone. The signal that would kill it
     /// is ignored, so that the write fails as it fails on a full disk.
     pub fn spawn_on_a_small_disk(kib: u32, config: &std::path::Path, flags: &[(String, String)]) -> Daemon {

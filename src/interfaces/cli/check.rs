@@ -1,7 +1,9 @@
-//! `dues check`: is the config right, and where does each value come from. Nothing is opened and nothing is sent.
+//! `dues check`: is the config right, and where does each value come from. Nothing is sent, and nothing is opened but for `--reload`, which
+//! asks the books whether a daemon on them would take it up.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rustix::fs::Access;
 use secrecy::ExposeSecret;
@@ -10,20 +12,29 @@ use serde_json::{Value, json};
 use super::output::{self, Page, Table};
 use super::spreadsheet::Spreadsheet;
 use super::{Ground, WrongConfig, exit};
+use crate::clock::Clock;
 use crate::config::secret::secret_key;
-use crate::config::{self, Environment, Faults, Loaded};
-use crate::interfaces::kept_files;
+use crate::config::{self, Environment, Faults, Loaded, Settings};
+use crate::engine::{Rules, open};
+use crate::interfaces::{daemon, kept_files};
 use crate::store::{DatabaseUrl, StoreError};
+
+/// Books that say nothing for so long are not waited for: the daemon, which has them open, judges for itself.
+const BOOKS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Arguments of `dues check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The secret key is looked for but not needed: under systemd only the daemon is handed it. \
-    Nothing is sent and no database is opened.\n\n\
-    Examples:\n  dues check\n  dues check --show\n  dues check --config ./dues.toml --set engine.batch=200 --json")]
+    Nothing is sent, and no database is opened without --reload.\n\n\
+    Examples:\n  dues check\n  dues check --show\n  dues check --reload\n  dues check --config ./dues.toml --set engine.batch=200 --json")]
 pub struct Args {
     /// Every key with its value and where that value stands
     #[arg(long)]
     show: bool,
+    /// Asks the books, too, whether a running daemon takes it up: exit code 78 where a price is withheld or the books are others. The
+    /// secret key, which a reload does not read, is not looked for
+    #[arg(long)]
+    reload: bool,
 }
 
 /// What a good config comes to.
@@ -34,6 +45,8 @@ struct Good<'a> {
     no_key: Option<String>,
     /// Why no SQLite file could be kept here; none where one could, and for PostgreSQL.
     no_place: Option<String>,
+    /// Whether it was asked for a reload, and why the books could not be asked; none of that where they agree.
+    reload: Option<Option<String>>,
 }
 
 impl Args {
@@ -48,8 +61,14 @@ impl Args {
             }
             Err(faults) => return Err(WrongConfig(faults.to_string()).into()),
         };
-        let no_key = secret_key(&loaded.settings, &ground.sources.environment).err().map(|error| error.to_string());
-        let good = Good { files: files(ground, &loaded), loaded: &loaded, no_key, no_place: no_place(&url) };
+        let files = files(ground, &loaded);
+        let good = if self.reload {
+            let reload = Some(ask_books(&loaded.settings).await?);
+            Good { files, loaded: &loaded, no_key: None, no_place: None, reload }
+        } else {
+            let no_key = secret_key(&loaded.settings, &ground.sources.environment).err().map(|error| error.to_string());
+            Good { files, loaded: &loaded, no_key, no_place: no_place(&url), reload: None }
+        };
         if ground.json() {
             output::json(&good.document(self.show))?;
         } else if ground.csv() {
@@ -77,8 +96,11 @@ impl Good<'_> {
             .field("environment", environment(settings.installation.environment))
             .field("gateway", &settings.gateway.url)
             .field("database", self.database())
-            .field("plans", settings.plans.len().to_string())
-            .field("secret key", if self.no_key.is_none() { "found" } else { "not found here" });
+            .field("plans", settings.plans.len().to_string());
+        page = match &self.reload {
+            None => page.field("secret key", if self.no_key.is_none() { "found" } else { "not found here" }),
+            Some(unasked) => page.field("reload", if unasked.is_none() { "the books agree" } else { "not known" }),
+        };
         if show {
             let rows = self.loaded.effective.iter();
             let values = Table::new(&["KEY", "VALUE", "FROM"])
@@ -91,6 +113,9 @@ impl Good<'_> {
         }
         if let Some(why) = &self.no_place {
             output::remark(&format!("warning: {why}; `dues run` must be able to write there"));
+        }
+        if let Some(why) = self.reload.iter().flatten().next() {
+            output::remark(&format!("the books were not asked: {why}; the daemon judges for itself"));
         }
         Ok(())
     }
@@ -105,10 +130,18 @@ impl Good<'_> {
             "gateway_url": settings.gateway.url,
             "database_url": self.database(),
             "plans": settings.plans.len(),
-            "secret_key_found": self.no_key.is_none(),
-            "secret_key_warning": self.no_key,
             "database_warning": self.no_place,
         });
+        match &self.reload {
+            None => {
+                document["secret_key_found"] = self.no_key.is_none().into();
+                document["secret_key_warning"] = json!(self.no_key);
+            }
+            Some(unasked) => {
+                document["books_agree"] = json!(unasked.is_none().then_some(true));
+                document["books_warning"] = json!(unasked);
+            }
+        }
         if show {
             let values = self.loaded.effective.iter();
             document["values"] =
@@ -121,6 +154,28 @@ impl Good<'_> {
     fn database(&self) -> &str {
         let url = self.loaded.effective.iter().find(|value| value.key == "database.url");
         url.map_or("", |value| value.value_shown.trim_matches('"'))
+    }
+}
+
+/// Holds the config against the books, as a daemon on them does when it is told to reload. Some: why they could not be asked.
+///
+/// # Errors
+/// Why it would be refused, with exit code 78.
+async fn ask_books(settings: &Settings) -> anyhow::Result<Option<String>> {
+    let asked = async {
+        let store = open::books_to_look(settings, &Clock::system()).await?;
+        store.check_schema().await?;
+        if let Some(pinned) = store.installation().await? {
+            pinned.admit(&open::pins_of(settings))?;
+        }
+        Rules::withheld_of(settings, &store).await
+    };
+    match tokio::time::timeout(BOOKS_WITHIN, asked).await {
+        Ok(Ok(names)) if names.is_empty() => Ok(None),
+        Ok(Ok(names)) => Err(WrongConfig(daemon::withheld(&names)).into()),
+        Ok(Err(error @ (StoreError::Pinned { .. } | StoreError::Url(_)))) => Err(error.into()),
+        Ok(Err(error)) => Ok(Some(super::told(&error.into()))),
+        Err(_) => Ok(Some(format!("no answer within {} s", BOOKS_WITHIN.as_secs()))),
     }
 }
 

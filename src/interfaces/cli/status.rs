@@ -1,5 +1,6 @@
 //! `dues status`: what the daemons are doing now, from the books alone.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use chrono::TimeDelta;
@@ -12,7 +13,8 @@ use super::{Ground, exit};
 use crate::clock::Instant;
 use crate::config::Settings;
 use crate::engine::beat::ALIVE_WITHIN;
-use crate::engine::unknown_limit;
+use crate::engine::{Rules, unknown_limit};
+use crate::interfaces::daemon;
 use crate::store::Store;
 use crate::store::daily_plans::DailyPlanRow;
 use crate::store::fences::FenceStateRow;
@@ -65,6 +67,8 @@ struct Status {
     sent: i64,
     plans: Vec<DailyPlanRow>,
     writes_per_second: Option<u32>,
+    /// Plans of the config whose price waits for an operator.
+    withheld: BTreeSet<String>,
     /// So many outcomes may be unknown; the daemons count what each has sent, this what all have.
     unknown_limit: i64,
 }
@@ -101,6 +105,7 @@ impl Status {
             figures: store.figures(now).await?,
             sent,
             plans: store.plans_of_day(now.date_naive()).await?,
+            withheld: Rules::withheld_of(settings, store).await?,
             writes_per_second: settings.budget.writes_per_second.map(std::num::NonZeroU32::get),
         })
     }
@@ -204,6 +209,7 @@ impl Status {
             .field("pending", figures.pending.to_string())
             .field("unknown", format!("{}{not_found}", figures.unknown))
             .maybe("unknown limit", passed)
+            .maybe("withheld", (!self.withheld.is_empty()).then(|| daemon::withheld(&self.withheld)))
             .field(
                 "in review",
                 format!("{} charges, {} open cases: dues review list", figures.charges_in_review, figures.reviews),
@@ -267,6 +273,7 @@ impl Status {
             "open_reviews": figures.reviews,
             "sent_last_hour": self.sent,
             "writes_per_second": self.writes_per_second,
+            "plans_withheld": self.withheld,
             "stopped_by": self.stopped_by(),
             "seconds_to_end": self.seconds_to_end(),
             "nodes": self.nodes.iter().map(node).collect::<Vec<_>>(),

@@ -1,6 +1,6 @@
 //! How the daemon is: what every loop, the database and the gateway last said. Readiness, the status line and the watchdog read it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +12,15 @@ use crate::engine::{Engine, Gate, GateFigures, Steady};
 use crate::store::{Store, StoreError};
 
 /// A loop that has not come round for so long hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(20);
+const HANGS_AFTER: Duration = Duration::from_secs(35);
+/// The name of the daemon's own loop, beside those of the verbs.
+pub(super) const BEAT: &str = "beat";
 
 /// How the daemon is.
 #[derive(Debug)]
 pub(super) struct Health {
     clock: Clock,
+    started_at: Instant,
     gate: OnceLock<Arc<Gate>>,
     steady: OnceLock<Arc<Steady>>,
     audited: OnceLock<Arc<AuditCount>>,
@@ -30,6 +33,7 @@ struct Inside {
     database: Option<String>,
     stands: Option<String>,
     refused: Option<String>,
+    withheld: BTreeSet<String>,
     loops: BTreeMap<&'static str, Loop>,
 }
 
@@ -43,6 +47,7 @@ impl Health {
     pub fn new(clock: Clock) -> Self {
         let inside = Inside { database: Some("not reached yet".to_owned()), ..Inside::default() };
         Health {
+            started_at: clock.now(),
             clock,
             gate: OnceLock::new(),
             steady: OnceLock::new(),
@@ -82,8 +87,22 @@ impl Health {
 
     /// Rows that each verb has moved since the start.
     pub fn rows_moved(&self) -> Vec<(&'static str, usize)> {
-        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.loops.iter().map(|(verb, it)| (*verb, it.done)).collect()
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).rows_moved()
+    }
+
+    /// When this process began.
+    pub fn started_at(&self) -> Instant {
+        self.started_at
+    }
+
+    /// Whether the last reload was taken up; true before the first.
+    pub fn last_reload_was_taken_up(&self) -> bool {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).refused.is_none()
+    }
+
+    /// How many plans of the config wait for an operator.
+    pub fn plans_withheld(&self) -> usize {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).withheld.len()
     }
 
     /// A loop begins: from now on it must come round, its first tick included.
@@ -126,8 +145,8 @@ impl Health {
 
     /// What the books say of sending, seen when the daemon came round.
     pub fn stands(&self, beat: &Beat) {
-        let held = beat.held.as_ref().map(|why| format!("books: HELD ({why}), see dues ledger show"));
-        let braked = beat.braked.as_ref().map(|why| format!("books: collecting is stopped ({why})"));
+        let held = beat.held.as_ref().map(|why| format!("HELD ({why}), see dues ledger show"));
+        let braked = beat.braked.as_ref().map(|why| format!("collecting is stopped ({why})"));
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).stands = held.or(braked);
     }
 
@@ -136,12 +155,12 @@ impl Health {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).refused = why;
     }
 
-    /// Whether every loop came round lately. A failed or idle tick counts: an outage is no reason to be killed.
-    pub fn loops_come_round(&self) -> bool {
-        self.hanging().is_empty()
+    /// The plans of the config whose price waits for an operator.
+    pub fn withholds(&self, names: BTreeSet<String>) {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).withheld = names;
     }
 
-    /// The loops that do not come round.
+    /// The loops that do not come round. A failed or idle tick counts as one that does: an outage is no reason to be killed.
     pub fn hanging(&self) -> Vec<&'static str> {
         let now = self.clock.since_boot();
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,23 +168,34 @@ impl Health {
         inside.loops.iter().filter(|(_, it)| hangs(it)).map(|(verb, _)| *verb).collect()
     }
 
-    /// What is not ready; empty: all is.
+    /// What is not ready, in words; empty: all is.
     pub fn not_ready(&self) -> Vec<String> {
+        self.missing().into_iter().map(|(part, why)| format!("{part}: {why}")).collect()
+    }
+
+    /// Each part of a daemon, and whether it is ready.
+    pub fn parts(&self) -> [(&'static str, bool); 4] {
+        let missing = self.missing();
+        ["database", "books", "gateway", "engine"].map(|part| (part, missing.iter().all(|(it, _)| *it != part)))
+    }
+
+    /// What is not ready, by its part.
+    fn missing(&self) -> Vec<(&'static str, String)> {
         let mut missing = Vec::new();
-        if let Some(error) = &self.inside.lock().unwrap_or_else(PoisonError::into_inner).database {
-            missing.push(format!("database: {error}"));
-        }
-        missing.extend(self.inside.lock().unwrap_or_else(PoisonError::into_inner).stands.clone());
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.extend(inside.database.clone().map(|error| ("database", error)));
+        missing.extend(inside.stands.clone().map(|why| ("books", why)));
+        drop(inside);
         if let Some(gate) = self.gate.get()
             && let Some(cause) = gate.state().cause
         {
-            missing.push(format!("gateway: {cause}"));
+            missing.push(("gateway", cause));
         } else if self.steady.get().is_some_and(|steady| steady.awaits_gateway()) {
-            missing.push(format!("gateway: {UNHEARD}"));
+            missing.push(("gateway", UNHEARD.to_owned()));
         }
         let hanging = self.hanging();
         if !hanging.is_empty() {
-            missing.push(format!("engine: {} does not come round", hanging.join(", ")));
+            missing.push(("engine", format!("{} does not come round", hanging.join(", "))));
         }
         missing
     }
@@ -175,23 +205,31 @@ impl Health {
         let mut said = self.not_ready();
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         if said.is_empty() {
-            let loops: Vec<String> = inside.loops.iter().map(|(verb, it)| format!("{verb} {}", it.done)).collect();
+            let loops: Vec<String> = inside.rows_moved().iter().map(|(verb, done)| format!("{verb} {done}")).collect();
             said.push(format!("ready; rows moved since the start: {}", loops.join(", ")));
         }
         // No part is missing by it: the daemon goes on as before.
-        said.extend(
-            inside.refused.as_ref().map(|why| format!("the last reload was refused, the old config stays: {why}")),
-        );
+        if let Some(why) = &inside.refused {
+            said.push(format!("the last reload was refused, the old config stays: {why}"));
+        } else if !inside.withheld.is_empty() {
+            said.push(super::withheld(&inside.withheld));
+        }
         said.join("; ")
+    }
+}
+
+impl Inside {
+    fn rows_moved(&self) -> Vec<(&'static str, usize)> {
+        self.loops.iter().filter(|(name, _)| **name != BEAT).map(|(verb, it)| (*verb, it.done)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::verbs::AFTER_FAILURE;
+    use super::super::verbs::{AFTER_FAILURE, AT_LEAST_EVERY};
     use super::*;
     use crate::config::{self, Sources};
-    use crate::store::db::LOCK_TIMEOUT;
+    use crate::store::db::{ANSWER_WITHIN, LOCK_TIMEOUT};
 
     /// A daemon whose database answers, its clock in the test's hand.
     fn healthy() -> (Health, Clock) {
@@ -207,7 +245,7 @@ mod tests {
         health.expects("bill");
         health.expects("collect");
         clock.advance(HANGS_AFTER - Duration::from_secs(1));
-        assert!(health.loops_come_round(), "it has just begun");
+        assert!(health.hanging().is_empty(), "it has just begun");
         health.came_round("bill", 0);
         clock.advance(Duration::from_secs(1));
         assert_eq!(health.hanging(), ["collect"]);
@@ -217,11 +255,11 @@ mod tests {
         assert_eq!(health.hanging(), ["bill", "collect"]);
         health.came_round("bill", 0);
         health.ended("collect");
-        assert!(health.loops_come_round(), "what has ended need not come round");
+        assert!(health.hanging().is_empty(), "what has ended need not come round");
     }
 
     #[test]
-    fn a_locked_database_is_no_hang() {
+    fn a_database_that_is_locked_or_silent_is_no_hang() {
         let waits = |busy_timeout: &str| {
             let flags = [("installation.name", "books"), ("database.busy_timeout", busy_timeout)];
             let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -229,10 +267,11 @@ mod tests {
         };
         let longest = waits("7s").expect("it is allowed");
         assert!(waits("7001ms").is_err(), "nothing longer is");
-        // A tick that fails has waited for a free connection and for a lock; then its loop rests.
-        for lock in [longest, LOCK_TIMEOUT] {
-            assert!(longest + lock + AFTER_FAILURE < HANGS_AFTER, "{lock:?}");
+        // A loop rests, and then a tick that fails waits for a free connection, and for a lock or an answer.
+        for wait in [longest, LOCK_TIMEOUT, ANSWER_WITHIN] {
+            assert!(AT_LEAST_EVERY.max(AFTER_FAILURE) + longest + wait < HANGS_AFTER, "{wait:?}");
         }
+        assert!(LOCK_TIMEOUT < ANSWER_WITHIN, "a lock is told of by its name");
     }
 
     #[test]
@@ -246,5 +285,18 @@ mod tests {
         assert!(health.not_ready().is_empty(), "it charges as before");
         health.reload_was_refused(None);
         assert_eq!(health.line(), "ready; rows moved since the start: bill 3");
+        health.withholds(BTreeSet::from(["monthly".to_owned()]));
+        assert!(health.line().contains("; the price of monthly changes by more than"), "{}", health.line());
+        assert!(health.not_ready().is_empty(), "subscribers keep the price that they have");
+    }
+
+    #[test]
+    fn the_daemons_own_round_is_watched_and_moves_no_rows() {
+        let (health, clock) = healthy();
+        health.expects(BEAT);
+        assert_eq!((health.rows_moved(), health.line().contains(BEAT)), (Vec::new(), false));
+        clock.advance(HANGS_AFTER);
+        assert_eq!(health.hanging(), [BEAT]);
+        assert_eq!(health.parts(), [("database", true), ("books", true), ("gateway", true), ("engine", false)]);
     }
 }

@@ -1,5 +1,5 @@
 //! `/metrics`: figures of this daemon and of its books, in Prometheus' text format. Names and units follow its conventions; no label holds
-//! a name, an id or a text of anybody's.
+//! a name, an id or a text of anybody's. Figures of the books are the same from every daemon on them, and their help says so.
 
 use std::fmt::Display;
 use std::fmt::Write as _;
@@ -17,6 +17,10 @@ use crate::store::{Store, StoreError};
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Books that say nothing for so long are left out: what the daemon knows by itself is told all the same.
 const BOOKS_WITHIN: Duration = Duration::from_secs(3);
+
+/// What is said of a figure that is not one daemon's.
+const SHARED: &str =
+    "Of the database: every daemon on it tells the same, so take the maximum over daemons, not the sum.";
 
 /// How much stands where in the books.
 #[derive(Debug)]
@@ -37,13 +41,26 @@ pub(super) async fn read(health: &Health) -> String {
         Some(store) => tokio::time::timeout(BOOKS_WITHIN, Books::read(store, health)).await.ok().and_then(Result::ok),
         None => None,
     };
-    let own = Own { moved: health.rows_moved(), gate: health.gate_figures(), audit: health.audit_figures() };
+    let own = Own {
+        started_at: Some(health.started_at()),
+        parts: health.parts().to_vec(),
+        reload_was_taken_up: health.last_reload_was_taken_up(),
+        plans_withheld: health.plans_withheld(),
+        moved: health.rows_moved(),
+        gate: health.gate_figures(),
+        audit: health.audit_figures(),
+    };
     text(&own, books.as_ref())
 }
 
 /// What the daemon knows by itself.
 #[derive(Debug, Default)]
 struct Own {
+    started_at: Option<Instant>,
+    /// Each part, and whether it is ready.
+    parts: Vec<(&'static str, bool)>,
+    reload_was_taken_up: bool,
+    plans_withheld: usize,
     moved: Vec<(&'static str, usize)>,
     gate: Option<GateFigures>,
     audit: Option<AuditFigures>,
@@ -86,11 +103,21 @@ impl Page {
     fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "gauge", help, &[("", value)]);
     }
+
+    /// A figure that every daemon on the same books tells alike.
+    fn of_books(&mut self, name: &str, help: &str, value: impl Display) {
+        self.gauge(name, &format!("{help} {SHARED}"), value);
+    }
 }
 
 fn text(own: &Own, books: Option<&Books>) -> String {
     let mut page = Page::default();
-    page.gauge("dues_database_up", "Whether the database answers (1) or not (0).", u8::from(books.is_some()));
+    of_process(&mut page, own);
+    page.gauge(
+        "dues_database_up",
+        "Whether the database answers a read (1) or not (0); whether it takes writes, dues_ready tells.",
+        u8::from(books.is_some()),
+    );
     let labels: Vec<(String, usize)> =
         own.moved.iter().map(|(verb, rows)| (format!("{{verb=\"{verb}\"}}"), *rows)).collect();
     let labels: Vec<(&str, usize)> = labels.iter().map(|(labels, rows)| (labels.as_str(), *rows)).collect();
@@ -110,6 +137,32 @@ fn text(own: &Own, books: Option<&Books>) -> String {
         of_books(&mut page, books);
     }
     page.0
+}
+
+fn of_process(page: &mut Page, own: &Own) {
+    let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
+    page.family("dues_build_info", "gauge", "1 for the version that runs.", &[(version, 1)]);
+    let started: Vec<(&str, i64)> = own.started_at.iter().map(|at| ("", at.timestamp())).collect();
+    page.family("dues_start_time_seconds", "gauge", "When this daemon was started, in Unix time.", &started);
+    let labels: Vec<(String, u8)> =
+        own.parts.iter().map(|(part, ready)| (format!("{{part=\"{part}\"}}"), u8::from(*ready))).collect();
+    let labels: Vec<(&str, u8)> = labels.iter().map(|(labels, ready)| (labels.as_str(), *ready)).collect();
+    page.family(
+        "dues_ready",
+        "gauge",
+        "Whether this part of the daemon is ready (1) or not (0): what /readyz tells in words.",
+        &labels,
+    );
+    page.gauge(
+        "dues_config_last_reload_successful",
+        "Whether the last reload was taken up (1) or refused (0), which leaves the old config in use.",
+        u8::from(own.reload_was_taken_up),
+    );
+    page.gauge(
+        "dues_plans_withheld",
+        "Plans whose price in the config waits for `dues plans --accept`.",
+        own.plans_withheld,
+    );
 }
 
 fn of_gate(page: &mut Page, gate: &GateFigures) {
@@ -146,23 +199,23 @@ fn of_gate(page: &mut Page, gate: &GateFigures) {
 fn of_books(page: &mut Page, books: &Books) {
     let figures = &books.figures;
     let late = figures.oldest_due_at.map_or(0, |at| (books.now - at).num_seconds().max(0));
-    page.gauge("dues_nodes_living", "Daemons on these books that came round lately.", books.living);
-    page.gauge(
+    page.of_books("dues_nodes_living", "Daemons on these books that came round lately.", books.living);
+    page.of_books(
         "dues_held",
         "Whether nothing is sent until an operator acknowledges (1) or not (0).",
         u8::from(books.held_at.is_some()),
     );
-    page.gauge("dues_braked", "Whether collecting is stopped by the brake (1) or not (0).", u8::from(books.braked));
-    page.gauge("dues_periods_due", "Billing periods that have begun and are not opened yet.", figures.periods_due);
-    page.gauge("dues_attempts_due", "Attempts whose time to be sent has come.", figures.attempts_due);
-    page.gauge("dues_lateness_seconds", "How long the oldest of them waits.", late);
-    page.gauge("dues_attempts_sending", "Attempts that may be on the wire.", figures.sending);
-    page.gauge("dues_attempts_pending", "Payments whose outcome the gateway has not told.", figures.pending);
-    page.gauge("dues_attempts_unknown", "Attempts of which nothing is proven.", figures.unknown);
-    page.gauge("dues_review_cases_open", "Review cases that wait for a person.", figures.reviews);
+    page.of_books("dues_braked", "Whether collecting is stopped by the brake (1) or not (0).", u8::from(books.braked));
+    page.of_books("dues_periods_due", "Billing periods that have begun and are not opened yet.", figures.periods_due);
+    page.of_books("dues_attempts_due", "Attempts whose time to be sent has come.", figures.attempts_due);
+    page.of_books("dues_lateness_seconds", "How long the oldest of them waits.", late);
+    page.of_books("dues_attempts_sending", "Attempts that may be on the wire.", figures.sending);
+    page.of_books("dues_attempts_pending", "Payments whose outcome the gateway has not told.", figures.pending);
+    page.of_books("dues_attempts_unknown", "Attempts of which nothing is proven.", figures.unknown);
+    page.of_books("dues_review_cases_open", "Review cases that wait for a person.", figures.reviews);
     of_oldest(page, books);
     if let Some(ahead) = books.ahead {
-        page.gauge(
+        page.of_books(
             "dues_database_clock_ahead_of_gateway_seconds",
             "The database's clock less the gateway's, which is told in whole seconds; negative where it is behind.",
             ahead,
@@ -174,33 +227,37 @@ fn of_books(page: &mut Page, books: &Books) {
 fn of_oldest(page: &mut Page, books: &Books) {
     let oldest = &books.oldest;
     let age = |since: Option<Instant>| since.map_or(0, |at| (books.now - at).num_seconds().max(0));
-    page.gauge(
+    page.of_books(
         "dues_attempts_pending_oldest_age_seconds",
         "Since the oldest pending payment was sent first.",
         age(oldest.pending_since),
     );
-    page.gauge(
+    page.of_books(
         "dues_attempts_unknown_oldest_age_seconds",
         "For how long the oldest unknown outcome is unknown.",
         age(oldest.unknown_since),
     );
-    page.gauge(
+    page.of_books(
         "dues_review_cases_open_oldest_age_seconds",
         "Since the oldest open review case was opened.",
         age(oldest.review_since),
     );
-    page.gauge("dues_hold_age_seconds", "For how long an operator is waited for.", age(books.held_at));
-    page.gauge(
+    page.of_books("dues_hold_age_seconds", "For how long an operator is waited for.", age(books.held_at));
+    page.of_books(
         "dues_charges_held",
         "Charges that wait for a person to say whether they are billed.",
         oldest.charges_held,
     );
-    page.gauge("dues_charges_held_oldest_age_seconds", "Since the oldest of them fell due.", age(oldest.held_since));
-    page.gauge("dues_attempt_sends_max", "How often the live attempt that was sent most was sent.", oldest.most_sends);
+    page.of_books("dues_charges_held_oldest_age_seconds", "Since the oldest of them fell due.", age(oldest.held_since));
+    page.of_books(
+        "dues_attempt_sends_max",
+        "How often the live attempt that was sent most was sent.",
+        oldest.most_sends,
+    );
     page.family(
         "dues_fences_raised_total",
         "counter",
-        "Times that the books could not be trusted to be the latest, since they were begun.",
+        &format!("Times that the books could not be trusted to be the latest, since they were begun. {SHARED}"),
         &[("", oldest.fences_raised)],
     );
 }
@@ -275,7 +332,8 @@ mod tests {
     fn what_an_alarm_goes_by_is_told_in_base_units_and_no_name_is_said_twice() {
         let now = instant_from_micros(1_800_000_000_000_000);
         let audit = AuditFigures { look_ups: 12, differences: 1, last_at: Some(now) };
-        let own = Own { moved: Vec::new(), gate: None, audit: Some(audit) };
+        let parts = vec![("database", true), ("gateway", false)];
+        let own = Own { started_at: Some(now), parts, plans_withheld: 2, audit: Some(audit), ..Own::default() };
         let page = text(&own, Some(&troubled_books()));
         for line in [
             "dues_lateness_seconds 30",
@@ -294,6 +352,12 @@ mod tests {
             "dues_audit_differences_total 1",
             "dues_audit_last_look_up_timestamp_seconds 1800000000",
             "dues_database_clock_ahead_of_gateway_seconds -2",
+            concat!("dues_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            "dues_start_time_seconds 1800000000",
+            "dues_ready{part=\"database\"} 1",
+            "dues_ready{part=\"gateway\"} 0",
+            "dues_config_last_reload_successful 0",
+            "dues_plans_withheld 2",
         ] {
             assert!(page.lines().any(|it| it == line), "{line} is missing in\n{page}");
         }
@@ -316,7 +380,7 @@ mod tests {
             writes: BudgetFigures { per_second: Some(90), spent: 7 },
             reads: BudgetFigures { per_second: None, spent: 9 },
         };
-        let page = text(&Own { moved: vec![("bill", 3)], gate: Some(gate), audit: None }, None);
+        let page = text(&Own { moved: vec![("bill", 3)], gate: Some(gate), ..Own::default() }, None);
         for line in [
             "# TYPE dues_gateway_circuit_open gauge",
             "dues_gateway_circuit_open 1",

@@ -14,7 +14,7 @@ use crate::engine::reconcile::Reconcile;
 use crate::engine::{Engine, EngineError, Rules, Tick};
 
 /// A loop comes round at least so often, with or without a bell.
-const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+pub(super) const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 /// After a tick that failed.
 pub(super) const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -77,6 +77,9 @@ impl Daemon {
                 Err(EngineError::Store { source, .. }) => {
                     self.health.came_round(V::NAME, 0);
                     self.health.database_fails(&source);
+                    if !launching && !verb.is_busy() {
+                        break;
+                    }
                     tokio::time::sleep(AFTER_FAILURE).await;
                     continue;
                 }

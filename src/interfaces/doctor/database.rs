@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::{CLOCKS_APART_AT_MOST, DATABASE_WAIT, Finding, Part, told};
 use crate::clock::Clock;
 use crate::config::Loaded;
-use crate::engine::open;
+use crate::engine::{Rules, open};
+use crate::interfaces::daemon;
 use crate::store::durability::{Durability, FINANCE_ROLE, PostgresRow};
 use crate::store::{Store, StoreError};
 
@@ -55,6 +56,7 @@ pub(super) async fn examine(loaded: &Loaded, clock: &Clock) -> Seen {
     // Without this program's schema there is nothing that it could read.
     if seen.findings[0].level == super::Level::Ok {
         seen.findings.extend(pins(loaded, &store).await);
+        seen.findings.extend(withheld(loaded, &store).await);
         seen.findings.extend(finance_role(&store).await);
         seen.zones = within(DATABASE_WAIT, store.zones_in_use()).await.unwrap_or_default();
     }
@@ -259,6 +261,18 @@ async fn pins(loaded: &Loaded, store: &Store) -> Option<Finding> {
             )
         }
         Err(unseen) => Some(failed("the installation", unseen)),
+    }
+}
+
+/// A price of the config that changes so far that nobody is entered on it.
+async fn withheld(loaded: &Loaded, store: &Store) -> Option<Finding> {
+    match within(DATABASE_WAIT, Rules::withheld_of(&loaded.settings, store)).await {
+        Ok(names) if names.is_empty() => None,
+        Ok(names) => {
+            let next = "run `dues plans`; then accept it with `dues plans --accept PLAN`, or put the price back";
+            Some(Part::Config.warning(daemon::withheld(&names), next))
+        }
+        Err(unseen) => Some(failed("the plans", unseen)),
     }
 }
 

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -145,7 +144,7 @@ impl Store {
                 Db::Postgres(pool)
             }
         };
-        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
+        Ok(Store::on(db, clock))
     }
 
     /// The same for who only reads: a SQLite file that does not exist is not created.
@@ -187,7 +186,7 @@ impl Store {
                 };
                 let read = read.map_err(|error| unopened::sqlite(path, &error))?;
                 let db = Db::Sqlite { write: one_writer(busy_timeout).connect_lazy_with(options), read };
-                Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
+                Ok(Store::on(db, clock))
             }
             _ => Store::open_existing(url, max_connections, busy_timeout, clock).await,
         }
@@ -221,7 +220,7 @@ impl Store {
                 )
             }
         };
-        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
+        Ok(Store::on(db, clock))
     }
 
     /// The file of a SQLite database; none on PostgreSQL.
@@ -242,7 +241,7 @@ impl Store {
         let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = pool.connect_with(options).await.map_err(|error| unopened::sqlite(path, &error))?;
         let db = Db::Sqlite { write: pool.clone(), read: pool };
-        Ok(Store { db, clock, round_trips: Arc::new(Mutex::default()), hook: None })
+        Ok(Store::on(db, clock))
     }
 
     /// Makes this process the one daemon on a SQLite file. On PostgreSQL there may be several, and nothing is locked.
