@@ -40,6 +40,27 @@ fn every_migration_has_its_twin() {
 }
 
 #[test]
+fn every_planted_fault_fits_the_code() {
+    let faults = names_in("tests/mutants/faults");
+    assert!(faults.len() >= 15, "{} faults", faults.len());
+    let misfits = faults.iter().filter_map(|name| {
+        let fault = text_of(&format!("tests/mutants/faults/{name}"));
+        laws::fault_fits(&fault, text_of).err().map(|why| format!("tests/mutants/faults/{name}: {why}"))
+    });
+    assert_none(misfits.collect());
+}
+
+#[test]
+fn a_fault_that_fits_no_more_is_seen() {
+    let code = |_: &str| "let a = 1;\nlet b = 2;\nlet b = 2;\n".to_owned();
+    let fault = |before: &str| format!("file: src/a.rs\ntests: --lib\n--- before\n{before}\n--- after\nlet c = 3;\n");
+    assert_eq!(laws::fault_fits(&fault("let a = 1;"), code), Ok(()));
+    assert_eq!(laws::fault_fits(&fault("let b = 2;"), code), Err("its text stands 2 times in src/a.rs".to_owned()));
+    assert_eq!(laws::fault_fits(&fault("let d = 4;"), code), Err("its text stands 0 times in src/a.rs".to_owned()));
+    assert!(laws::fault_fits("file: src/a.rs\n", code).is_err());
+}
+
+#[test]
 fn a_planted_import_is_seen() {
     let planted = [
         ("src/domain/money.rs", "//! Money.\nuse crate::clock::{Clock, Instant};\n", "src/domain/money.rs:2"),
@@ -162,6 +183,10 @@ fn sources(directories: &[&str]) -> Vec<Source> {
     assert!(found.len() > 5, "only {} source files were found", found.len());
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
+}
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn names_in(directory: &str) -> Vec<String> {

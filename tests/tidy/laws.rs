@@ -196,3 +196,14 @@ fn unfold<'t>(text: &'t str, prefix: &[String], paths: &mut Vec<Vec<String>>) ->
     paths.push(path);
     rest
 }
+
+/// Whether the text that a planted fault replaces stands exactly once in its file, as tests/mutants/run wants it.
+pub fn fault_fits(fault: &str, text_of: impl Fn(&str) -> String) -> Result<(), String> {
+    let file = fault.lines().find_map(|line| line.strip_prefix("file: ")).ok_or("it names no file")?;
+    let before = fault.split_once("--- before\n").and_then(|(_, rest)| rest.split_once("\n--- after\n"));
+    let (before, _) = before.ok_or("it has no text before and after")?;
+    match text_of(file).matches(before).count() {
+        1 => Ok(()),
+        times => Err(format!("its text stands {times} times in {file}")),
+    }
+}
