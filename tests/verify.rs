@@ -272,6 +272,8 @@ async fn a_comparison_that_cannot_be_made_says_so() {
     let said = ground.verify(&["--gateway"]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("the gateway refuses our key: HTTP 401"), "{said:?}");
+    let told: Value = serde_json::from_str(&ground.verify(&["--gateway", "--json"]).out).unwrap();
+    assert_eq!(told["error"]["kind"], "gateway_refused", "a program tells it from a gateway that is away: {told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

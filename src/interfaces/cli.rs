@@ -97,7 +97,8 @@ pub mod exit {
 #[command(name = "dues", version, about, max_term_width = 80)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done in part, 4 not found, 78 wrong config.\n\n\
-    With --json a failure prints one line on standard output too: {\"error\": {\"kind\": \"...\", \"message\": \"...\", \"exit_code\": N}}. \
+    With --json a failure prints one line on standard output too:\n  \
+    {\"error\": {\"kind\": \"...\", \"message\": \"...\", \"exit_code\": N}}\n\
     Its kind is usage, config, not_found, refused (as things stand it may not be done), database, gateway_refused (it answered no), \
     gateway_away (it did not answer) or failed.\n\n\
     Examples:\n  dues demo                       a year of billing in seconds, simulated\n  \

@@ -10,8 +10,9 @@ use super::whole_command;
 
 /// The width that every help keeps to.
 const COLUMNS: usize = 80;
-/// What stands for a placeholder: a name or an id, a number, a month, a span, an address, a key, a report, a command.
-const FILLINGS: &[&str] = &["ORD-1", "7", "2026-11", "7d", "127.0.0.1:0", "KEY=VALUE", "collected", "status"];
+/// What stands for a placeholder: a name or an id, a number, a month, a span, an address, a key, a currency, a report,
+/// a command.
+const FILLINGS: &[&str] = &["ORD-1", "7", "2026-11", "7d", "127.0.0.1:0", "KEY=VALUE", "HKD", "collected", "status"];
 /// Texts that are let be, each in its file.
 const LET_BE: &[(&str, &str)] = &[
     // The list of what is not there yet.
@@ -225,7 +226,7 @@ fn what_every_command_takes_stands_together_in_its_help() {
         let (own, global) = help.split_once("Options of every command:\n").unwrap_or_else(|| panic!("{name}:\n{help}"));
         let own = own.split_once("Options:\n").map_or("", |(_, own)| own);
         for option in ["--config", "--set", "--json", "--csv"] {
-            let stands = |text: &str| text.lines().any(|line| line.trim_start().starts_with(option));
+            let stands = |text: &str| text.lines().any(|line| line.split_whitespace().next() == Some(option));
             assert!(stands(global) && !stands(own), "{name}: {option} in\n{help}");
         }
     }
