@@ -73,7 +73,7 @@ fn a_shell_accepts_its_completions_and_bash_knows_the_reports() {
     let ask =
         "source ./bash; COMP_WORDS=(dues report re); COMP_CWORD=2; _dues dues re report; echo \"${COMPREPLY[*]}\"";
     let offered = Command::new("bash").args(["-c", ask]).current_dir(shop.path(".")).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&offered.stdout).trim(), "reviews recovered refunded", "{offered:?}");
+    assert_eq!(String::from_utf8_lossy(&offered.stdout).trim(), "reviews receipts recovered refunded", "{offered:?}");
     // The states of a list.
     for (typed, wanted) in [("charge list --state re", "retrying"), ("subscription list --state pa", "past_due paused")]
     {
