@@ -126,7 +126,7 @@ impl Table {
             return whole;
         }
         let word = cells().flat_map(str::split_whitespace).map(UnicodeWidthStr::width).max().unwrap_or_default();
-        whole.min(word.min(LONGEST_WORD).max(NARROWEST_PROSE))
+        whole.min(word.clamp(NARROWEST_PROSE, LONGEST_WORD))
     }
 
     /// A block a row, with an empty line between two.
