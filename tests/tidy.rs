@@ -186,7 +186,7 @@ fn sources(directories: &[&str]) -> Vec<Source> {
 }
 
 fn text_of(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(root().join(path)).expect("what the repository holds is readable text")
 }
 
 fn names_in(directory: &str) -> Vec<String> {

@@ -116,7 +116,15 @@ pub async fn cancel(
         let Ended { voided, on_the_wire, first_on_the_wire, closed } =
             tx.end_subscription(id, was, state, reason, operator, now).await?;
         tx.commit().await?;
-        Ok::<_, StoreError>(Some(Ok(Canceled { state, begun: 0, ends_at: None, voided, on_the_wire, first_on_the_wire, closed })))
+        Ok::<_, StoreError>(Some(Ok(Canceled {
+            state,
+            begun: 0,
+            ends_at: None,
+            voided,
+            on_the_wire,
+            first_on_the_wire,
+            closed,
+        })))
     };
     match work.await.map_err(of)? {
         None => Err(CancelError::NotFound(name.to_owned())),

@@ -185,7 +185,7 @@ async fn a_reload_is_held_against_the_books_where_they_answer() {
         assert!(told.out.contains("the books agree"), "{on:?} {told:?}");
         let other = shop.dues(&["check", "--reload", "--set", "installation.name=others"]);
         assert_eq!(other.code, 78, "{on:?} {other:?}");
-        assert!(other.err.contains("these books were begun with"), "{on:?} {other:?}");
+        assert!(other.err.contains("these books were begun under another name"), "{on:?} {other:?}");
         let config = std::fs::read_to_string(shop.path("dues.toml")).unwrap();
         shop.write("dues.toml", &config.replace("12800", "1280000"));
         let jump = shop.dues(&["check", "--reload"]);

@@ -48,8 +48,10 @@ fn one_that_is_canceled_with_its_link_open_is_neither_paid_nor_over() {
     assert_eq!(first.code, 3, "{first:?}");
     assert!(first.out.contains("the link stays good until the gateway lets it expire"), "{first:?}");
     let link = first.out.lines().find(|line| line.contains("/pay/")).unwrap().trim().to_owned();
+    let gateway = format!("gateway.url={}", counter.gateway());
+    let own = ["--set", "installation.environment=sandbox", "--set", &gateway];
     let cancel = ["subscription", "cancel", "CX-1", "--reason", "asked"];
-    let canceled = counter.shop.dues(&cancel);
+    let canceled = counter.shop.dues(&[&own[..], &cancel].concat());
     assert!(canceled.code == 0 && canceled.out.contains("can still make it at its link until"), "{canceled:?}");
 
     let open = resume(&[]);
@@ -95,7 +97,7 @@ fn what_the_gateway_would_refuse_is_refused_before_anything_is_entered() {
     let long = "x".repeat(400);
     for (arguments, told) in [
         (&["--reference", " "][..], "--reference is missing"),
-        (&["--reference", "R", "--customer-reference", &long], "--customer-reference has"),
+        (&["--reference", "R", "--customer-reference", &long], "--customer-reference is longer than 100 characters"),
         (&["--reference", "R", "--customer-name", &long], "--customer-name has"),
         (&["--reference", "R", "--customer-email", "nobody"], "--customer-email is no e-mail address"),
         (&["--reference", "R", "--country", "Hong Kong"], "two letters, such as HK"),

@@ -173,7 +173,7 @@ async fn ask_books(settings: &Settings) -> anyhow::Result<Option<String>> {
     match tokio::time::timeout(BOOKS_WITHIN, asked).await {
         Ok(Ok(names)) if names.is_empty() => Ok(None),
         Ok(Ok(names)) => Err(WrongConfig(daemon::withheld(&names)).into()),
-        Ok(Err(error @ (StoreError::Pinned { .. } | StoreError::Url(_)))) => Err(error.into()),
+        Ok(Err(error)) if error.is_of_other_books() || matches!(error, StoreError::Url(_)) => Err(error.into()),
         Ok(Err(error)) => Ok(Some(super::told(&error.into()))),
         Err(_) => Ok(Some(format!("no answer within {} s", BOOKS_WITHIN.as_secs()))),
     }

@@ -31,8 +31,7 @@ use follow::{End, Followed, Standing};
 
 /// Arguments of `dues subscribe`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit codes: 0 paid, 1 failed, refused by the customer or in review, \
+#[command(after_help = "Exit codes: 0 paid, 1 failed, refused by the customer or in review, \
     2 wrong command line, 3 the wait ended first (the link stays good until the \
     gateway lets it expire; run the same command with --resume), the subscription was \
     canceled and its payment may still be made, or it was paid and a person must \
@@ -42,8 +41,7 @@ use follow::{End, Followed, Standing};
     dues subscribe --reference ORD-5023 --plan plus --terminal wap --os ios --json\n  \
     dues subscribe --reference ORD-5023 --resume\n  \
     dues subscribe --reference ORD-5024 --plan plus \\\n    \
-    --customer-email customer@example.com --another"
-)]
+    --customer-email customer@example.com --another")]
 pub struct Args {
     /// Your own reference of the subscription: unique, at most 100 characters
     #[arg(long, value_parser = given::trimmed)]

@@ -17,8 +17,9 @@ const FILLINGS: &[&str] = &["ORD-1", "7", "2026-11", "7d", "127.0.0.1:0", "KEY=V
 const LET_BE: &[(&str, &str)] = &[
     // The list of what is not there yet.
     ("README.md", "dues forecast"),
-    // Its option wants --reference before the name.
-    ("src/engine/decide/asked.rs", "dues subscribe --resume {subscription}"),
+    // What is filled in is the option --reference with its value, as `domain::shell` writes it.
+    ("src/engine/decide/asked.rs", "dues subscribe {} --resume"),
+    ("src/interfaces/cli/subscribe.rs", "dues subscribe {} --resume"),
 ];
 
 /// A command line that a text names, and where.

@@ -160,7 +160,7 @@ fn of_process(page: &mut Page, own: &Own) {
     );
     page.gauge(
         "dues_plans_withheld",
-        "Plans whose price in the config waits for `dues plans --accept`.",
+        "Plans whose price in the config waits for `dues plans --accept PLAN --reason TEXT`.",
         own.plans_withheld,
     );
 }

@@ -269,7 +269,8 @@ async fn withheld(loaded: &Loaded, store: &Store) -> Option<Finding> {
     match within(DATABASE_WAIT, Rules::withheld_of(&loaded.settings, store)).await {
         Ok(names) if names.is_empty() => None,
         Ok(names) => {
-            let next = "run `dues plans`; then accept it with `dues plans --accept PLAN`, or put the price back";
+            let next =
+                "run `dues plans`; then accept it with `dues plans --accept PLAN --reason TEXT`, or put the price back";
             Some(Part::Config.warning(daemon::withheld(&names), next))
         }
         Err(unseen) => Some(failed("the plans", unseen)),

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// Names of files that a process has open already, wherever they stand.
+const NAMES_OF_OTHERS: [&str; 5] = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
 /// What stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
@@ -44,8 +46,7 @@ impl Input {
     /// elsewhere.
     pub fn is_placeless(path: &Path) -> bool {
         path == Path::new(STANDARD_INPUT)
-            || path.starts_with("/dev")
-            || path.starts_with("/proc")
+            || NAMES_OF_OTHERS.iter().any(|names| path.starts_with(names))
             || std::fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir())
     }
 

@@ -36,7 +36,7 @@ impl Lent {
     }
 
     /// The connection, to ask something on it: until [`Lent::heard`] it is not given back.
-    pub fn to_ask(&mut self) -> sqlx::Result<&mut PgConnection> {
+    pub fn asking(&mut self) -> sqlx::Result<&mut PgConnection> {
         self.awaits = true;
         let closed =
             || sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, "the connection was closed before"));
@@ -68,7 +68,7 @@ impl Lent {
 
     async fn tell(&mut self, command: &'static str) -> sqlx::Result<()> {
         let within = self.within;
-        let answer = answer(within, self.to_ask()?.execute(command)).await;
+        let answer = answer(within, self.asking()?.execute(command)).await;
         self.heard(answer).map(|_| ())
     }
 
