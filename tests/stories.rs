@@ -12,6 +12,8 @@ mod everyday;
 mod first_answers;
 #[path = "stories/first_payments.rs"]
 mod first_payments;
+#[path = "stories/journal.rs"]
+mod journal;
 #[path = "stories/looking_first.rs"]
 mod looking_first;
 #[path = "stories/lost_answers.rs"]

@@ -1,0 +1,151 @@
+//! The journal tells a subscription's whole life: who did what, to which charge and attempt, from which state to which. A line that is
+//! missing here could not be explained to anybody later.
+
+use dues::engine::begin::Beginning;
+use dues::engine::pause;
+use dues::gateway::payments::Terminal;
+use dues::sandbox::{Fault, Rule, Script};
+use dues::store::customers::NewCustomer;
+
+use crate::support::world::{BOTH, World, source_of};
+
+/// `act, period/attempt, was > now, detail`; what a line does not tell is a dash.
+const LINES: &str = "SELECT CASE j.actor WHEN 'operator' THEN 'operator: ' ELSE '' END || j.act || ', ' || COALESCE(s.reference, '-') || \
+    '/' || COALESCE(CAST(c.period_index AS TEXT), '-') || '/' || COALESCE(CAST(j.attempt_n AS TEXT), '-') || ', ' || \
+    COALESCE(j.was, '-') || ' > ' || COALESCE(j.now, '-') || ', ' || COALESCE(j.detail, '-') AS line \
+    FROM journal j LEFT JOIN subscriptions s ON s.id = j.subscription_id LEFT JOIN charges c ON c.id = j.charge_id ORDER BY j.id";
+
+/// The journal, its payments' ids cut to their beginning; each is that of the attempt's row.
+async fn journal(world: &World) -> Vec<String> {
+    let short = |word: &str| if word.starts_with("pay_") { "pay_".to_owned() } else { word.to_owned() };
+    let lines = world.lines(LINES).await;
+    lines.iter().map(|line| line.split(' ').map(short).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[tokio::test]
+async fn of_a_first_payment_two_periods_a_pause_and_an_end() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T04:00:00Z", &[]).await;
+        let beginning = Beginning {
+            reference: "ORD-1".to_owned(),
+            plan: "monthly".to_owned(),
+            customer: NewCustomer {
+                reference: "CUST-1".to_owned(),
+                name: None,
+                email: Some("customer@example.com".to_owned()),
+                country: "HK".to_owned(),
+            },
+            zone: "Asia/Hong_Kong".parse().unwrap(),
+            anchor_on: None,
+            terminal: Terminal::Web,
+            another: false,
+        };
+        world.engine.begin(&beginning).await.unwrap();
+        world.run_until("2026-01-15T04:05:00Z").await;
+        let payment = world.sandbox.books().payments[0].id.clone();
+        assert!(world.sandbox.approve(&payment));
+        world.run_until("2026-02-16T00:00:00Z").await;
+        pause::pause(&world.store, "ORD-1", "away", "operator").await.unwrap();
+        world.run_until("2026-03-16T00:00:00Z").await;
+        pause::resume(&world.store, &world.engine.rules, "ORD-1", "back", "operator").await.unwrap();
+        world.run_until("2026-04-16T00:00:00Z").await;
+        world.engine.cancel("ORD-1", true, "moved away", "operator").await.unwrap();
+        world.run_until("2026-05-16T00:00:00Z").await;
+        let told = [
+            "subscription, ORD-1/0/-, - > incomplete, -",
+            "attempt, ORD-1/0/1, created > sending, -",
+            "charge, ORD-1/0/-, due > collecting, -",
+            "attempt, ORD-1/0/1, sending > pending, pay_",
+            "attempt, ORD-1/0/1, pending > captured, pay_",
+            "charge, ORD-1/0/-, collecting > paid, -",
+            "source, ORD-1/0/-, provisional > active, -",
+            "subscription, ORD-1/0/-, incomplete > active, -",
+            "charge, ORD-1/1/-, - > due, -",
+            "attempt, ORD-1/1/1, created > sending, -",
+            "charge, ORD-1/1/-, due > collecting, -",
+            "attempt, ORD-1/1/1, sending > pending, pay_",
+            "attempt, ORD-1/1/1, pending > captured, pay_",
+            "charge, ORD-1/1/-, collecting > paid, -",
+            "operator: subscription, ORD-1/-/-, active > paused, away",
+            "charge, ORD-1/2/-, - > skipped, paused",
+            "operator: subscription, ORD-1/-/-, paused > active, back",
+            "charge, ORD-1/3/-, - > due, -",
+            "attempt, ORD-1/3/1, created > sending, -",
+            "charge, ORD-1/3/-, due > collecting, -",
+            "attempt, ORD-1/3/1, sending > pending, pay_",
+            "attempt, ORD-1/3/1, pending > captured, pay_",
+            "charge, ORD-1/3/-, collecting > paid, -",
+            "operator: cancel at period end, ORD-1/-/-, - > -, moved away",
+            "subscription, ORD-1/-/-, active > canceled, at the end of its period",
+        ];
+        assert_eq!(journal(&world).await, told, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_wallet_that_stays_empty() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.sandbox.set_script(Script::of([Rule::decline("empty", "20051").for_source(&source_of("ORD-1"))]));
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-02-25T00:00:00Z").await;
+        let told = [
+            "subscription, ORD-1/-/-, - > active, handed over",
+            "charge, ORD-1/0/-, - > due, -",
+            "attempt, ORD-1/0/1, created > sending, -",
+            "charge, ORD-1/0/-, due > collecting, -",
+            "attempt, ORD-1/0/1, sending > pending, pay_",
+            "attempt, ORD-1/0/1, pending > declined, pay_ 20051 funds",
+            "charge, ORD-1/0/-, collecting > retrying, funds",
+            "subscription, ORD-1/0/-, active > past_due, -",
+            "dunning step, ORD-1/0/2, - > created, -",
+            "attempt, ORD-1/0/2, created > sending, -",
+            "charge, ORD-1/0/-, retrying > collecting, -",
+            "attempt, ORD-1/0/2, sending > pending, pay_",
+            "attempt, ORD-1/0/2, pending > declined, pay_ 20051 funds",
+            "charge, ORD-1/0/-, collecting > retrying, funds",
+            "dunning step, ORD-1/0/3, - > created, -",
+            "attempt, ORD-1/0/3, created > sending, -",
+            "charge, ORD-1/0/-, retrying > collecting, -",
+            "attempt, ORD-1/0/3, sending > pending, pay_",
+            "attempt, ORD-1/0/3, pending > declined, pay_ 20051 funds",
+            "charge, ORD-1/0/-, collecting > retrying, funds",
+            "dunning step, ORD-1/0/4, - > created, -",
+            "attempt, ORD-1/0/4, created > sending, -",
+            "charge, ORD-1/0/-, retrying > collecting, -",
+            "attempt, ORD-1/0/4, sending > pending, pay_",
+            "attempt, ORD-1/0/4, pending > declined, pay_ 20051 funds",
+            "charge, ORD-1/0/-, collecting > retrying, funds",
+            "dunning step, ORD-1/0/5, - > created, -",
+            "attempt, ORD-1/0/5, created > sending, -",
+            "charge, ORD-1/0/-, retrying > collecting, -",
+            "attempt, ORD-1/0/5, sending > pending, pay_",
+            "attempt, ORD-1/0/5, pending > declined, pay_ 20051 funds",
+            "charge, ORD-1/0/-, collecting > uncollectible, funds",
+            "subscription, ORD-1/0/-, past_due > unpaid, -",
+            "charge, ORD-1/1/-, - > skipped, unpaid",
+        ];
+        assert_eq!(journal(&world).await, told, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_an_answer_that_was_lost() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.sandbox.set_script(Script::of([Rule::fault("lost", Fault::LostResponse).times(1)]));
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-21T00:00:00Z").await;
+        let told = [
+            "subscription, ORD-1/-/-, - > active, handed over",
+            "charge, ORD-1/0/-, - > due, -",
+            "attempt, ORD-1/0/1, created > sending, -",
+            "charge, ORD-1/0/-, due > collecting, -",
+            "attempt, ORD-1/0/1, sending > unknown, no whole answer came: the simulated gateway kept silent",
+            "attempt, ORD-1/0/1, unknown > pending, pay_",
+            "attempt, ORD-1/0/1, pending > captured, pay_",
+            "charge, ORD-1/0/-, collecting > paid, -",
+        ];
+        assert_eq!(journal(&world).await, told, "{on:?}");
+    }
+}
