@@ -202,7 +202,7 @@ impl Store {
                 let within = lent.within();
                 let (text, values, columns) = statement.for_postgres();
                 let query = bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns);
-                let mut rows = query.fetch(lent.to_ask().map_err(failed)?);
+                let mut rows = query.fetch(lent.asking().map_err(failed)?);
                 while let Some(row) = answer(within, rows.try_next()).await.map_err(failed)? {
                     if each(row).is_break() {
                         // The rest of the answer is not waited for.
@@ -389,14 +389,14 @@ impl Tx {
 async fn all_of<R: Row>(lent: &mut Lent, statement: Statement) -> sqlx::Result<Vec<R>> {
     let (text, values, columns) = statement.for_postgres();
     let query = bind_as_postgres(sqlx::query_as::<Postgres, R>(AssertSqlSafe(text)), values, columns);
-    let rows = answer(lent.within(), query.fetch_all(lent.to_ask()?)).await;
+    let rows = answer(lent.within(), query.fetch_all(lent.asking()?)).await;
     lent.heard(rows)
 }
 
 async fn touched_by(lent: &mut Lent, statement: Statement) -> sqlx::Result<u64> {
     let (text, values, columns) = statement.for_postgres();
     let query = bind_postgres(sqlx::query(AssertSqlSafe(text)), values, columns);
-    let done = answer(lent.within(), query.execute(lent.to_ask()?)).await;
+    let done = answer(lent.within(), query.execute(lent.asking()?)).await;
     lent.heard(done).map(|done| done.rows_affected())
 }
 

@@ -140,7 +140,7 @@ impl Cluster {
         let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap_or_default();
         let postmaster = pid.lines().next().unwrap_or_default().to_owned();
         assert!(!postmaster.is_empty(), "the server runs");
-        signal("STOP", &[postmaster.clone()]);
+        signal("STOP", std::slice::from_ref(&postmaster));
         // From here on it makes no others.
         let mut processes = children_of(&postmaster);
         signal("STOP", &processes);
