@@ -25,18 +25,18 @@ pub(super) struct Lent {
 
 impl Lent {
     /// Takes a connection, which the pool waits for only so long.
-    pub async fn by(pool: &PgPool, within: Option<Duration>) -> sqlx::Result<Lent> {
+    pub(super) async fn by(pool: &PgPool, within: Option<Duration>) -> sqlx::Result<Lent> {
         let connection = Some(pool.acquire().await?);
         Ok(Lent { connection, within, awaits: false, in_transaction: false })
     }
 
     /// How long an answer is waited for.
-    pub fn within(&self) -> Option<Duration> {
+    pub(super) fn within(&self) -> Option<Duration> {
         self.within
     }
 
     /// The connection, to ask something on it: until [`Lent::heard`] it is not given back.
-    pub fn asking(&mut self) -> sqlx::Result<&mut PgConnection> {
+    pub(super) fn asking(&mut self) -> sqlx::Result<&mut PgConnection> {
         self.awaits = true;
         let closed =
             || sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, "the connection was closed before"));
@@ -44,7 +44,7 @@ impl Lent {
     }
 
     /// The whole answer was heard, or waited for in vain: then the connection is closed at once.
-    pub fn heard<T>(&mut self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
+    pub(super) fn heard<T>(&mut self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
         self.awaits = matches!(&answer, Err(sqlx::Error::Io(_)));
         if self.awaits {
             self.cut();
@@ -53,14 +53,14 @@ impl Lent {
     }
 
     /// Begins a transaction.
-    pub async fn begin(&mut self) -> sqlx::Result<()> {
+    pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
         self.tell("BEGIN").await?;
         self.in_transaction = true;
         Ok(())
     }
 
     /// Commits it. Where no answer came it is not known whether it was committed.
-    pub async fn commit(mut self) -> sqlx::Result<()> {
+    pub(super) async fn commit(mut self) -> sqlx::Result<()> {
         self.tell("COMMIT").await?;
         self.in_transaction = false;
         Ok(())
