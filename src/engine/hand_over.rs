@@ -265,7 +265,7 @@ impl Engine {
         tx.one_beginning_at_a_time().await?;
         let now = tx.now().await?;
         known.beside = tx.beside(&asked).await?;
-        for (payment, by) in tx.newly_begun_by(&asked).await? {
+        for (payment, by) in tx.begun_by(&asked).await? {
             known.begun_by.entry(payment).or_default().extend(by);
         }
         // Of what is refused already no source goes in; the others are held from here on, and may have been revoked meanwhile.

@@ -77,9 +77,9 @@ impl FirstLines {
         }
         let cells = |(key, line): &(String, u64)| Json::from_iter([Json::from(key.as_str()), Json::from(*line)]);
         let set = Json::from_iter(lines.iter().map(cells)).to_string();
-        // Hardly any key stands in a file twice, so those that do are asked for, and not every one.
-        let text =
-            "SELECT f.key, f.line FROM json_each($1) v JOIN first_lines f ON f.what = $2 AND f.key = v.value ->> 0";
+        // Hardly any key stands in a file twice, so those that do are asked for, and not every one. `CROSS JOIN` keeps to the order in
+        // which each is found by its key.
+        let text = "SELECT f.key, f.line FROM json_each($1) v CROSS JOIN first_lines f WHERE f.what = $2 AND f.key = v.value ->> 0";
         let before: Vec<LineRow> = sqlx::query_as(text)
             .bind(set.as_str())
             .bind(what.number())

@@ -142,6 +142,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn who_may_only_read_the_file_reads_it_while_no_daemon_runs_and_is_told_why_he_cannot_act() {
     let shop = Shop::without_books();
     shop.write("rows.csv", ROW);
+    assert_eq!(shop.dues(&["migrate"]).code, 0);
     assert_eq!(shop.dues(&["import", shop.path("rows.csv").to_str().unwrap()]).code, 0);
     // It closes the file behind it, as a daemon does that is stopped.
     assert_eq!(shop.dues(&["migrate"]).code, 0);

@@ -41,30 +41,27 @@ pub struct ToBegin<'a> {
 /// The references of subscriptions that a first payment has begun, by payment.
 pub type BegunBy = BTreeMap<String, Vec<String>>;
 
-const THERE: &str = "SELECT s.reference, o.gateway_source_id, p.name AS plan, k.email FROM subscriptions s \
-     JOIN {v} ON s.reference = v.reference JOIN customers k ON k.id = s.customer_id LEFT JOIN sources o ON o.id = s.source_id \
+// What is asked for comes first, and each table after it is found by an index: `CROSS JOIN` keeps SQLite, which has no statistics, to that
+// order, and leaves PostgreSQL its choice.
+const THERE: &str = "SELECT s.reference, o.gateway_source_id, p.name AS plan, k.email FROM {v} CROSS JOIN subscriptions s \
+     JOIN customers k ON k.id = s.customer_id LEFT JOIN sources o ON o.id = s.source_id \
      LEFT JOIN segments g ON g.subscription_id = s.id AND g.first_index = (SELECT MAX(h.first_index) FROM segments h \
-         WHERE h.subscription_id = s.id) LEFT JOIN plans p ON p.id = g.plan_id";
+         WHERE h.subscription_id = s.id) LEFT JOIN plans p ON p.id = g.plan_id WHERE s.reference = v.reference";
 
 /// Of each one the first by name, so that the same is told each time.
 const BESIDE: &str = "SELECT v.reference AS of, MIN(s.reference) AS reference FROM {v} \
-     JOIN sources o ON o.gateway_source_id = v.source_id JOIN subscriptions s ON s.source_id = o.id \
-     JOIN segments g ON g.subscription_id = s.id JOIN plans p ON p.id = g.plan_id AND p.name = v.plan \
-     WHERE s.state NOT IN ('canceled', 'completed', 'incomplete_expired') AND s.reference <> v.reference GROUP BY v.reference";
+     CROSS JOIN sources o CROSS JOIN subscriptions s CROSS JOIN segments g CROSS JOIN plans p \
+     WHERE o.gateway_source_id = v.source_id AND s.source_id = o.id AND g.subscription_id = s.id AND p.id = g.plan_id \
+     AND p.name = v.plan AND s.state NOT IN ('canceled', 'completed', 'incomplete_expired') AND s.reference <> v.reference \
+     GROUP BY v.reference";
 
-const HANDED_OVER_BY: &str = "SELECT s.first_payment_id AS payment, s.reference FROM subscriptions s \
-     WHERE s.first_payment_id IN (SELECT v.payment FROM {v})";
-
-/// So many of the newest subscriptions are looked at again while no other can begin, see [`super::super::first_payments`].
-const NEWEST: i64 = 10_000;
-const HANDED_OVER_BY_NEW: &str = "SELECT s.first_payment_id AS payment, s.reference FROM subscriptions s \
-     WHERE s.id > (SELECT COALESCE(MAX(id), 0) FROM subscriptions) - $1 \
-     AND s.first_payment_id IN (SELECT v.payment FROM {v})";
+const HANDED_OVER_BY: &str = "SELECT s.first_payment_id AS payment, s.reference FROM {v} CROSS JOIN subscriptions s \
+     WHERE s.first_payment_id = v.payment";
 
 /// A payment that the books made or adopted for a charge began that charge's subscription, or one of its later periods.
-const PAID_BY: &str = "SELECT y.gateway_payment_id AS payment, s.reference FROM payments y \
-     JOIN {v} ON y.gateway_payment_id = v.payment JOIN charges c ON c.id = y.charge_id \
-     JOIN subscriptions s ON s.id = c.subscription_id";
+const PAID_BY: &str = "SELECT y.gateway_payment_id AS payment, s.reference FROM {v} CROSS JOIN payments y \
+     JOIN charges c ON c.id = y.charge_id JOIN subscriptions s ON s.id = c.subscription_id \
+     WHERE y.gateway_payment_id = v.payment";
 
 impl Store {
     /// The subscriptions that stand under these references.
@@ -94,7 +91,7 @@ impl Store {
         }
     }
 
-    /// The subscriptions that the first payments of these have begun, or paid for, already. It reads every subscription.
+    /// The subscriptions that the first payments of these have begun, or paid for, already.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -121,17 +118,16 @@ impl Tx {
         }
     }
 
-    /// As [`Store::begun_by`], among the newest subscriptions and all payments.
+    /// As [`Store::begun_by`].
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn newly_begun_by(&mut self, set: &[ToBegin<'_>]) -> Result<BegunBy, StoreError> {
+    pub async fn begun_by(&mut self, set: &[ToBegin<'_>]) -> Result<BegunBy, StoreError> {
         let payments = payments_of(set);
         if payments.is_empty() {
             return Ok(BegunBy::new());
         }
-        let newest = Statement::new(HANDED_OVER_BY_NEW).bind(NEWEST).rows("v", payments.clone());
-        let mut rows: Vec<BegunByRow> = self.all(newest).await?;
+        let mut rows: Vec<BegunByRow> = self.all(Statement::new(HANDED_OVER_BY).rows("v", payments.clone())).await?;
         rows.extend(self.all::<BegunByRow>(Statement::new(PAID_BY).rows("v", payments)).await?);
         Ok(by_payment(rows))
     }
