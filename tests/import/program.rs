@@ -111,7 +111,10 @@ async fn what_cannot_be_read_ends_with_its_reason() {
     }
     assert_eq!(shop.import(&["a.txt", "--format", "csv"]).code, 0);
     let said = shop.import(&["--template", "--json"]);
-    assert!(said.code == 2 && said.out.is_empty() && said.err.contains("--format jsonl"), "{said:?}");
+    assert!(
+        said.code == 2 && said.out.contains("\"kind\":\"usage\"") && said.err.contains("--format jsonl"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,8 @@ use dues::store::db::Statement;
 use dues::store::durability::{Durability, FINANCE_ROLE};
 use dues::store::{DatabaseUrl, Store, StoreError};
 use secrecy::ExposeSecret;
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::ledger::Ledger;
 use crate::support::world::{BOTH, On};
@@ -93,8 +95,12 @@ async fn a_damaged_file_is_seen() {
     let store = Store::open(&parsed, 1, Duration::from_secs(10), Clock::system()).await.unwrap();
     store.migrate().await.unwrap();
     store.close().await;
-    // The last page, which no schema stands in, is filled with what no page holds.
-    let from = std::fs::metadata(&path).unwrap().len() - 4096;
+    // The first page of an index, which no schema stands in, is filled with what no page holds.
+    let mut file = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'journal_of_subscription'";
+    let (page,): (i64,) = sqlx::query_as(root).fetch_one(&mut file).await.unwrap();
+    file.close().await.unwrap();
+    let from = (page.unsigned_abs() - 1) * 4096;
     let junk = [0xa5; 4096];
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &junk, from).unwrap();

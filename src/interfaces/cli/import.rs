@@ -93,10 +93,12 @@ impl Args {
             return Err(anyhow::Error::new(WrongUsage("say --format csv or --format jsonl"))
                 .context(format!("{}: the name ends in neither .csv nor .jsonl", file.display())));
         };
+        // A command line that is wrong whatever the file holds.
+        drop(mapping(&self.map)?);
         let place = self.place(file)?;
         let unreadable = |error| ImportError::Unreadable { path: file.to_owned(), source: Unreadable::Io(error) };
         let reading = Reading { input: Input::open(file).map_err(unreadable)?, format, names: self.map.clone() };
-        // Before anything else is opened: a wrong header, or a wrong --map.
+        // Before anything else is opened: a wrong header.
         drop(reading.source()?);
         let (loaded, store) = if self.dry_run {
             ground.books().await?
@@ -178,6 +180,11 @@ impl Args {
     }
 }
 
+fn mapping(names: &[Renamed]) -> anyhow::Result<Mapping> {
+    Mapping::new(names.iter().cloned())
+        .map_err(|why| anyhow::Error::new(WrongUsage("with --map every column has one name")).context(why))
+}
+
 /// How the file is read, each time anew.
 struct Reading {
     input: Input,
@@ -187,9 +194,7 @@ struct Reading {
 
 impl Reading {
     fn source(&self) -> anyhow::Result<Source<BufReader<File>>> {
-        let mapping = Mapping::new(self.names.iter().cloned())
-            .map_err(|why| anyhow::Error::new(WrongUsage("with --map every column has one name")).context(why))?;
-        Ok(Source::open(&self.input.shown, &self.input.file, self.format, mapping)?)
+        Ok(Source::open(&self.input.shown, &self.input.file, self.format, mapping(&self.names)?)?)
     }
 
     /// What the file comes to where the days' plans have no room for it. What the gateway says of first payments is asked only where that
