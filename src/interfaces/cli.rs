@@ -233,7 +233,7 @@ impl Ground {
     /// The books for an act on them: where somebody has begun them, the config must be theirs.
     ///
     /// # Errors
-    /// Those of [`Ground::books`]; [`StoreError::Pinned`].
+    /// Those of [`Ground::books`]; [`Pinned`](crate::store::StoreError::Pinned).
     pub async fn own_books(&self) -> anyhow::Result<(Loaded, Store)> {
         let (loaded, store) = self.books_to_write().await?;
         if let Some(pinned) = store.installation().await? {
@@ -346,7 +346,7 @@ impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// An error chain for the operator; [`print`] tells it and gives its exit code.
+    /// An error chain for the operator; [`print()`] tells it and gives its exit code.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let ground = Ground {
             sources: Sources { file: self.config, environment: Sources::process_environment(), flags: self.set },
