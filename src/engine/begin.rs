@@ -10,11 +10,10 @@ use crate::domain::charge::ChargeState;
 use crate::domain::id::{ChargeId, SubscriptionId};
 use crate::domain::shell;
 use crate::domain::subscription::SubscriptionState;
-use crate::engine::decide::rest_of_a_key;
+use crate::engine::decide::{key_is_usable, rest_of_a_key};
 use crate::engine::grants::Grants;
 use crate::engine::hand_over::Refusal;
 use crate::engine::intent::Owed;
-use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError};
 use crate::gateway::payments::Terminal;
 use crate::store::StoreError;
@@ -327,15 +326,12 @@ impl Engine {
     /// When the key of a pending first payment is sent again for its source, by the rule of `decide::send::may_replay`; none where it is
     /// not.
     fn asked_again_at(&self, row: &FirstPaymentRow, now: Instant) -> Option<Instant> {
-        let protocol = &self.rules.protocol;
         let (first, last) = (row.first_sent_at?, row.last_sent_at?);
         let at = now.max(last + rest_of_a_key(&self.rules));
-        let usable_for = delta(protocol.key_life) - delta(protocol.key_margin);
         let may = row.has_source == 0
             && row.server_error == 0
             && row.late_looks == 0
-            && row.sends < i64::from(protocol.max_sends.get())
-            && at - first < usable_for;
+            && key_is_usable(&self.rules, row.sends, first, at);
         may.then_some(at)
     }
 }

@@ -10,7 +10,7 @@ mod unknown;
 
 pub(super) use asked::{ASKED, asked, cancel_it};
 pub use asked::{Ask, Refusal};
-pub(super) use send::{AFTER_NOT_YET, rest_of_a_key};
+pub(super) use send::{AFTER_NOT_YET, key_is_usable, rest_of_a_key};
 pub(super) use unknown::{ABSENT, is_open, took_money};
 
 use chrono::TimeDelta;

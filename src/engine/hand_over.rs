@@ -253,21 +253,19 @@ impl Engine {
         if set.is_empty() {
             return Ok(HandedOver::default());
         }
-        // Whatever stands now is looked for before anything is held up; in the unit of work only what was entered meanwhile.
+        // Sources are looked for before anything is held up, and again in the unit of work.
         let asked = doubles::asked(set);
         let sources_of = |it: &Acceptable| it.hand_over.source_id.clone();
         let mut known = Known {
             sources: self.store.known_sources(set.iter().map(sources_of)).await?,
-            begun_by: self.store.begun_by(&asked).await?,
+            begun_by: BTreeMap::new(),
             beside: BTreeMap::new(),
         };
         let mut tx = self.store.begin("hand over").await?;
         tx.one_beginning_at_a_time().await?;
         let now = tx.now().await?;
         known.beside = tx.beside(&asked).await?;
-        for (payment, by) in tx.begun_by(&asked).await? {
-            known.begun_by.entry(payment).or_default().extend(by);
-        }
+        known.begun_by = tx.begun_by(&asked).await?;
         // Of what is refused already no source goes in; the others are held from here on, and may have been revoked meanwhile.
         let Verdicts { mut refused, .. } = doubles::judge(set, &known, terms.another);
         let wanted = set.iter().filter(|it| !refused.contains_key(it.reference())).map(sources_of);

@@ -113,16 +113,19 @@ pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Resu
 /// Whether the key of a first payment may be sent once more, only to hear again what its lost answer said. After a server error, or
 /// late in its life, the gateway could make another payment of it.
 pub(super) fn may_replay(desk: &Desk, context: &Context<'_>, id: i64) -> bool {
-    let (now, protocol) = (context.now, &context.rules.protocol);
-    let usable_for = delta(protocol.key_life) - delta(protocol.key_margin);
     desk.attempt(id).is_some_and(|attempt| {
         attempt.is_first
             && attempt.state.is_on_the_wire()
             && !attempt.server_error
             && attempt.late_looks == 0
-            && attempt.sends < i64::from(protocol.max_sends.get())
-            && attempt.first_sent_at.is_some_and(|sent| now >= sent && now - sent < usable_for)
+            && attempt.first_sent_at.is_some_and(|sent| key_is_usable(context.rules, attempt.sends, sent, context.now))
     })
+}
+
+/// Whether a key that was sent so often, first at `sent`, has sends and life left at `at`.
+pub(in crate::engine) fn key_is_usable(rules: &Rules, sends: i64, sent: Instant, at: Instant) -> bool {
+    let usable_for = delta(rules.protocol.key_life) - delta(rules.protocol.key_margin);
+    sends < i64::from(rules.protocol.max_sends.get()) && at >= sent && at - sent < usable_for
 }
 
 /// A first send that is dated ahead of now, by more than the margin covers, was dated by a clock that ran ahead: how old its key is nobody
