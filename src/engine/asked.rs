@@ -419,3 +419,44 @@ fn done<T>(worked: Result<Result<T, AskError>, StoreError>, name: &str) -> Resul
         Err(error) => Err(EngineError::of("ask")(error).into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_that_is_resolved_the_wrong_way_is_told_the_right_ones() {
+        let table = [
+            (ReviewReason::Hold, None, "`dues ledger acknowledge` lifts the hold"),
+            (ReviewReason::Brake, None, "`dues resume-collecting` lifts the brake"),
+            (ReviewReason::Rejected, None, "retry or void works"),
+            (ReviewReason::Contradiction, None, "retry or void or dismiss works"),
+            (ReviewReason::CatchUpHeld, Some("ORD-1"), "bill or skip works"),
+            (ReviewReason::Unresolved, Some("ORD-1"), "not-charged or charged works"),
+        ];
+        for (reason, waits_for_it, wanted) in table {
+            assert_eq!(ways_out(reason, waits_for_it), wanted, "{reason}");
+        }
+        let ended = cancel_it("ORD-1");
+        assert_eq!(
+            ways_out(ReviewReason::Rejected, Some("ORD-1")),
+            format!("it is about a first payment; {ended}"),
+            "neither way is left"
+        );
+        assert_eq!(
+            ways_out(ReviewReason::Contradiction, Some("ORD-1")),
+            format!("it is about a first payment; retry or dismiss works, or {ended}")
+        );
+        let waits = ways_out(ReviewReason::PendingTooLong, None);
+        assert!(
+            waits.starts_with("it closes by itself when the gateway gives an answer; ask the gateway's"),
+            "{waits}"
+        );
+    }
+
+    #[test]
+    fn a_charge_that_would_wait_for_nobody_is_told_what_else_ends_its_case() {
+        assert_eq!(other_ways(ReviewReason::Contradiction), "; retry or void works");
+        assert_eq!(other_ways(ReviewReason::Double), "");
+    }
+}

@@ -1,25 +1,23 @@
 //! A first payment whose answer was lost: its key is sent again to hear which wallet pays, and nobody is left between.
 
-use dues::engine::begin::Beginning;
+use chrono::TimeDelta;
+use dues::engine::begin::{Beginning, Link};
 use dues::engine::erase::{EraseError, erase};
 use dues::gateway::payments::Terminal;
 use dues::sandbox::{Fault, On, Rule, Script};
 use dues::store::customers::NewCustomer;
 use dues::store::db::Statement;
 
-use crate::support::world::{BOTH, World};
+use crate::support::world::{BOTH, World, at};
 
-/// A first payment at noon whose answer is lost; a look-up has found it, and the customer has not approved it yet.
-async fn lost(on: crate::support::world::On) -> World {
-    let mut world = World::new(on, "2026-01-15T04:00:00Z", &[]).await;
-    world.sandbox.set_script(Script::of([Rule::fault("lost", Fault::LostResponse).on(On::Post).times(1)]));
+fn beginning() -> Beginning {
     let customer = NewCustomer {
         reference: "CUST-F".to_owned(),
         name: None,
         email: Some("first@example.com".to_owned()),
         country: "HK".to_owned(),
     };
-    let beginning = Beginning {
+    Beginning {
         reference: "ORD-1".to_owned(),
         plan: "monthly".to_owned(),
         customer,
@@ -27,8 +25,19 @@ async fn lost(on: crate::support::world::On) -> World {
         anchor_on: None,
         terminal: Terminal::Web,
         another: false,
-    };
-    world.engine.begin(&beginning).await.unwrap();
+    }
+}
+
+/// Where its customer is sent, as `dues subscribe --resume` tells it.
+async fn link(world: &World, charge_id: i64) -> Link {
+    world.engine.link_of(&world.engine.first_payment(charge_id).await.unwrap(), world.clock.now())
+}
+
+/// A first payment at noon whose answer is lost; a look-up has found it, and the customer has not approved it yet.
+async fn lost(on: crate::support::world::On) -> World {
+    let mut world = World::new(on, "2026-01-15T04:00:00Z", &[]).await;
+    world.sandbox.set_script(Script::of([Rule::fault("lost", Fault::LostResponse).on(On::Post).times(1)]));
+    world.engine.begin(&beginning()).await.unwrap();
     world.run_until("2026-01-15T04:01:20Z").await;
     assert_eq!(world.attempts().await, ["ORD-1/0/1 pending"], "{on:?}");
     world
@@ -96,5 +105,30 @@ async fn a_first_request_that_cannot_be_sent_again_is_told_before_its_customer_p
         let sends = "SELECT CAST(sends AS TEXT) AS line FROM attempts";
         assert_eq!(world.lines(sends).await, ["2"], "{on:?}: the key is not tried again and again");
         world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_the_link_of_a_lost_first_answer_is_told_what_becomes_of_it() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T04:00:00Z", &[]).await;
+        world.sandbox.set_script(Script::of([Rule::fault("lost", Fault::LostResponse).on(On::Post).times(2)]));
+        assert!(world.engine.begun("ORD-1").await.unwrap().is_none(), "{on:?}");
+        let charge = world.engine.begin(&beginning()).await.unwrap().charge_id;
+        assert_eq!(world.engine.begun("ORD-1").await.unwrap().map(|it| it.charge_id), Some(charge), "{on:?}");
+        let mut told = vec![link(&world, charge).await];
+        for step in 1..60 {
+            world.run_until(&(at("2026-01-15T04:00:00Z") + TimeDelta::seconds(5 * step)).to_rfc3339()).await;
+            let now = link(&world, charge).await;
+            if told.last() != Some(&now) {
+                told.push(now);
+            }
+        }
+        // It was sent at once, looked up after half a minute and found, and its key rests for a minute after each send.
+        let payment_id = world.sandbox.books().payments[0].id.clone();
+        let again = |text| Link::AskedForAgain { payment_id: payment_id.clone(), at: at(text) };
+        let wanted = [Link::Awaited, again("2026-01-15T04:01:31Z"), again("2026-01-15T04:03:02Z")];
+        assert_eq!(told[..3], wanted, "{on:?}");
+        assert!(matches!(&told[3..], [Link::At(url)] if url.starts_with("http")), "{on:?} {told:?}");
     }
 }

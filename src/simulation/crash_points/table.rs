@@ -34,7 +34,7 @@ fn head(text: &mut String, played: &[Vec<Played>]) {
     let _never_fails = writeln!(
         text,
         "# Crash points\n\n\
-         Written by `DUES_WRITE_TABLES=1 cargo test --test crash_points`; not to be edited. The same test plays it all and fails where \
+         Written by `DUES_WRITE_TABLES=1 cargo test --test stories crash_points`; not to be edited. The same test plays it all and fails where \
          this file is outdated.\n\n\
          Points at which the process was ended: {}. Charged twice: **{doubled}**. Not charged: **{lost}**. Other promises broken: \
          **{broken}**.\n",

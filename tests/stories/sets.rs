@@ -1,0 +1,62 @@
+//! Work is done in sets of a set size: a full one says that there may be more, and whoever made work for another verb rings for it.
+
+use std::time::Duration;
+
+use dues::sandbox::{Rule, Script};
+use tokio::sync::Notify;
+
+use crate::support::world::{BOTH, World, at};
+
+/// Whether somebody has rung since the last time.
+async fn rang(bell: &Notify) -> bool {
+    tokio::time::timeout(Duration::ZERO, bell.notified()).await.is_ok()
+}
+
+#[tokio::test]
+async fn periods_are_opened_in_sets_until_none_is_left() {
+    for on in BOTH {
+        let world = World::new(on, "2026-01-15T00:00:00Z", &[("engine.batch", "2")]).await;
+        for reference in ["ORD-1", "ORD-2", "ORD-3"] {
+            world.hand_over(reference, "monthly", "2026-01-20", None).await;
+        }
+        let early = world.engine.bill().await.unwrap();
+        assert_eq!((early.done, early.more), (0, false), "{on:?}");
+        assert!(!rang(&world.engine.bells.collect).await, "{on:?}: there is nothing to send");
+        world.clock.advance_to(at("2026-01-20T02:00:00Z"));
+        let full = world.engine.bill().await.unwrap();
+        assert_eq!((full.done, full.more), (2, true), "{on:?}");
+        assert!(rang(&world.engine.bells.collect).await, "{on:?}");
+        let rest = world.engine.bill().await.unwrap();
+        assert_eq!((rest.done, rest.more), (1, false), "{on:?}");
+        assert!(rang(&world.engine.bells.collect).await, "{on:?}: one is enough");
+        let none = world.engine.bill().await.unwrap();
+        assert_eq!((none.done, none.more), (0, false), "{on:?}");
+        assert!(!rang(&world.engine.bells.collect).await, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn retries_are_opened_in_sets_until_none_is_left() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("engine.batch", "2")]).await;
+        world.sandbox.set_script(Script::of([Rule::decline("empty", "20051")]));
+        for reference in ["ORD-1", "ORD-2", "ORD-3"] {
+            world.hand_over(reference, "monthly", "2026-01-20", None).await;
+        }
+        world.run_until("2026-01-20T12:00:00Z").await;
+        while rang(&world.engine.bells.collect).await {}
+        let early = world.engine.dun().await.unwrap();
+        assert_eq!((early.done, early.more), (0, false), "{on:?}");
+        assert!(!rang(&world.engine.bells.collect).await, "{on:?}");
+        world.clock.advance_to(at("2026-01-25T02:00:00Z"));
+        let full = world.engine.dun().await.unwrap();
+        assert_eq!((full.done, full.more), (2, true), "{on:?}");
+        assert!(rang(&world.engine.bells.collect).await, "{on:?}");
+        let rest = world.engine.dun().await.unwrap();
+        assert_eq!((rest.done, rest.more), (1, false), "{on:?}");
+        assert!(rang(&world.engine.bells.collect).await, "{on:?}: one is enough");
+        let none = world.engine.dun().await.unwrap();
+        assert_eq!((none.done, none.more), (0, false), "{on:?}");
+        assert!(!rang(&world.engine.bells.collect).await, "{on:?}");
+    }
+}
