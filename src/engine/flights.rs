@@ -132,3 +132,80 @@ fn outcome<T>(done: Result<T, tokio::task::JoinError>) -> Option<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn what_has_landed_stays_until_it_is_recorded() {
+        let mut flights = Flights::new(&Clock::system());
+        assert!(!flights.gather(LONG, 1).await, "nothing flies");
+        flights.launch(async { 1 });
+        flights.launch(async { 2 });
+        assert_eq!(flights.len(), 2);
+        assert!(flights.gather(LONG, 2).await);
+        let mut landed = flights.landed().to_vec();
+        landed.sort_unstable();
+        assert_eq!(landed, [1, 2]);
+        assert_eq!(format!("{flights:?}"), "Flights { landed: 2, .. }");
+        flights.recorded(1);
+        assert_eq!((flights.len(), flights.is_empty()), (1, false));
+        flights.recorded(9);
+        assert!(flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn answers_wait_for_company_no_longer_than_is_asked() {
+        let mut flights = Flights::new(&Clock::system());
+        flights.launch(async { 1 });
+        flights.launch(std::future::pending());
+        let enough = tokio::time::timeout(LONG / 2, flights.gather(LONG, 1));
+        assert!(enough.await.expect("one is enough, and it has landed"));
+        assert!(flights.gather(SHORT, 2).await, "the linger lapsed, and one has landed");
+        assert_eq!((flights.landed().len(), flights.len()), (1, 2));
+
+        let mut flights = Flights::new(&Clock::system());
+        flights.launch(async { 1 });
+        flights.launch(async {
+            tokio::time::sleep(SHORT).await;
+            2
+        });
+        assert!(flights.gather(LONG, 2).await);
+        assert_eq!(flights.landed().len(), 2, "the second was waited for");
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_breaks_off_has_no_outcome() {
+        let mut flights = Flights::new(&Clock::system());
+        flights.launch(async { std::panic::resume_unwind(Box::new("broken off")) });
+        flights.launch(async { 1 });
+        assert!(flights.gather(LONG, 2).await);
+        assert_eq!(flights.landed(), [1]);
+    }
+
+    #[tokio::test]
+    async fn what_goes_in_turn_lands_when_somebody_looks() {
+        let mut flights = Flights::new(&Clock::manual("2026-01-15T00:00:00Z".parse().unwrap()));
+        let (there, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let lands = Arc::clone(&there);
+        flights.launch(std::future::poll_fn(move |_| {
+            seen.store(true, Ordering::Relaxed);
+            if lands.load(Ordering::Relaxed) { Poll::Ready(1) } else { Poll::Pending }
+        }));
+        assert!(!flights.gather(LONG, 1).await, "only the clock makes it land");
+        assert_eq!((flights.len(), flights.landed().len()), (1, 0));
+        there.store(true, Ordering::Relaxed);
+        assert!(flights.gather(LONG, 1).await);
+        assert_eq!(flights.landed(), [1]);
+        flights.launch(async { 2 });
+        assert_eq!(flights.landed(), [1, 2], "it lands at once where it can");
+        assert_eq!(flights.len(), 2);
+    }
+}

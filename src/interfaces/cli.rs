@@ -40,6 +40,7 @@ use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use futures_util::future::LocalBoxFuture;
 
 use crate::clock::Clock;
 use crate::config::{Loaded, Settings, Sources};
@@ -343,11 +344,15 @@ impl Cli {
         }
     }
 
-    /// Runs the command.
+    /// Runs the command. In a box, so that it is compiled here, and not once more in the program.
     ///
     /// # Errors
     /// An error chain for the operator; [`print()`] tells it and gives its exit code.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub fn run(self) -> LocalBoxFuture<'static, anyhow::Result<ExitCode>> {
+        Box::pin(self.carry_out())
+    }
+
+    async fn carry_out(self) -> anyhow::Result<ExitCode> {
         let ground = Ground {
             sources: Sources { file: self.config, environment: Sources::process_environment(), flags: self.set },
             format: match (self.json, self.csv) {

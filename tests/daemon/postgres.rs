@@ -51,7 +51,7 @@ const OWNER: &str = "DUES_TEST_OWNS_A_CLUSTER";
 #[test]
 fn a_killed_test_program_leaves_no_cluster_behind() {
     let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "owns_a_cluster_until_it_is_killed", "--nocapture"])
+        .args(["--exact", "postgres::owns_a_cluster_until_it_is_killed", "--nocapture"])
         .env(OWNER, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

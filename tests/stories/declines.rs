@@ -1,6 +1,7 @@
 //! What a decline means, class by class, and how a dunning case ends.
 
 use dues::sandbox::{Fault, On, Rule, Script};
+use dues::store::db::Statement;
 
 use crate::support::world::{BOTH, World, at, source_of};
 
@@ -136,5 +137,37 @@ async fn two_debts_paid_together_end_the_arrears() {
         assert!(charges.iter().all(|it| it.ends_with(" paid")), "{on:?} {charges:?}");
         assert_eq!(world.subscriptions().await, ["ORD-1 active"], "{on:?}");
         world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_cannot_be_made_is_a_persons_and_holds_up_nobody_else() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.sandbox.set_script(Script::of([Rule::decline("empty", "20051").times(2)]));
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.hand_over("ORD-2", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 retrying", "ORD-2/0 retrying"], "{on:?}");
+        let mut tx = world.store.begin("test").await.unwrap();
+        // A newer dues may know a currency that this one does not.
+        let newer = "INSERT INTO currencies SELECT 'ZZZ', exponent FROM currencies WHERE code = 'HKD'";
+        tx.run(Statement::new(newer)).await.unwrap();
+        let foreign = "UPDATE charges SET currency = 'ZZZ' WHERE subscription_id = \
+            (SELECT id FROM subscriptions WHERE reference = 'ORD-1')";
+        tx.run(Statement::new(foreign)).await.unwrap();
+        tx.commit().await.unwrap();
+        world.clock.advance_to(at("2026-01-25T12:00:00Z"));
+        world.run_until("2026-01-25T12:10:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 in_review", "ORD-2/0 paid"], "{on:?}");
+        let why = "charges row 1: currency holds \"ZZZ\"";
+        let evidence = world.lines("SELECT reason || ': ' || evidence AS line FROM review_cases").await;
+        let wanted = format!("contradiction: its next retry cannot be made: {why}");
+        assert!(evidence.len() == 1 && evidence[0].starts_with(&wanted), "{on:?} {evidence:?}");
+        let told = "SELECT j.act || ' ' || s.reference || ' ' || j.was || ' > ' || j.now || ': ' || j.detail AS line FROM journal j \
+            JOIN subscriptions s ON s.id = j.subscription_id JOIN charges c ON c.id = j.charge_id WHERE j.now = 'in_review'";
+        let told = world.lines(told).await;
+        let wanted = format!("charge ORD-1 retrying > in_review: {why}");
+        assert!(told.len() == 1 && told[0].starts_with(&wanted), "{on:?} {told:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dues::engine::collect::Collect;
 use dues::sandbox::{Rule, Script};
 use tokio::sync::Notify;
 
@@ -58,5 +59,27 @@ async fn retries_are_opened_in_sets_until_none_is_left() {
         let none = world.engine.dun().await.unwrap();
         assert_eq!((none.done, none.more), (0, false), "{on:?}");
         assert!(!rang(&world.engine.bells.collect).await, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_leave_in_sets_and_whoever_stops_records_what_has_landed() {
+    for on in BOTH {
+        let flags = [("engine.in_flight", "4"), ("engine.batch", "4")];
+        let world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+        for reference in ["ORD-1", "ORD-2", "ORD-3", "ORD-4", "ORD-5", "ORD-6", "ORD-7"] {
+            world.hand_over(reference, "monthly", "2026-01-20", None).await;
+        }
+        world.clock.advance_to(at("2026-01-20T02:00:00Z"));
+        assert_eq!(world.engine.bill().await.unwrap().done, 4, "{on:?}");
+        assert_eq!(world.engine.bill().await.unwrap().done, 3, "{on:?}");
+        let mut collect = Collect::new(world.engine.clone());
+        let full = collect.tick(true).await.unwrap();
+        assert_eq!((full.done, full.more), (4, true), "{on:?}: a full flight leaves");
+        let rest = collect.tick(true).await.unwrap();
+        assert_eq!((rest.done, rest.more), (7, false), "{on:?}: four are recorded, and three leave");
+        let last = collect.tick(false).await.unwrap();
+        assert_eq!((last.done, last.more), (3, false), "{on:?}: three are recorded");
+        assert!(collect.flights().is_empty(), "{on:?}");
     }
 }

@@ -240,3 +240,18 @@ async fn while_too_many_outcomes_are_unknown_one_request_probes_every_half_minut
         world.assert_books_agree().await;
     }
 }
+
+#[tokio::test]
+async fn what_a_catch_up_puts_on_a_later_day_is_added_to_that_days_plan() {
+    for on in BOTH {
+        let world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.hand_over("ORD-1", "weekly", "2026-01-16", None).await;
+        // Two periods begin without a daemon: one is billed today, the other tomorrow.
+        world.clock.advance_to(at("2026-01-24T12:00:00Z"));
+        world.engine.beat().await.unwrap();
+        assert_eq!(world.engine.bill().await.unwrap().done, 1, "{on:?}");
+        let plans = "SELECT day || ' ' || planned_count || '+' || granted_count || ' ' || granted_minor AS line FROM daily_plans \
+             WHERE currency = 'HKD' ORDER BY day";
+        assert_eq!(world.lines(plans).await, ["2026-01-24 1+0 0", "2026-01-25 0+1 1100"], "{on:?}");
+    }
+}
