@@ -238,4 +238,40 @@ mod tests {
         let nowhere = HighWater { path: Some(directory.path().join("no/sends")), ..file(&directory, "ledger", "one") };
         assert!(nowhere.raise_to(1).is_err());
     }
+
+    #[test]
+    fn without_a_place_a_mark_is_known_while_its_process_lives() {
+        let nowhere = HighWater::nowhere();
+        assert_eq!((nowhere.path(), nowhere.read().unwrap(), nowhere.written()), (None, Mark::NoPlace, -1));
+        nowhere.raise_to(0).unwrap();
+        assert_eq!(nowhere.read().unwrap(), Mark::Sends(0));
+        nowhere.raise_to(7).unwrap();
+        assert_eq!((nowhere.read().unwrap(), nowhere.written()), (Mark::Sends(7), 7));
+    }
+
+    #[test]
+    fn a_file_that_is_there_and_cannot_be_read_is_not_a_missing_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let mine = file(&directory, "ledger", "one");
+        std::fs::write(directory.path().join("sends"), "").unwrap();
+        assert_eq!(mine.read().unwrap(), Mark::Missing, "nothing was ever written into it");
+        let below = HighWater { path: Some(directory.path().join("sends/below")), ..file(&directory, "ledger", "one") };
+        assert!(below.read().is_err());
+    }
+
+    #[test]
+    fn a_mark_that_could_not_be_written_is_written_as_soon_as_it_can_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("later");
+        let later = HighWater { path: Some(place.join("sends")), ..file(&directory, "ledger", "one") };
+        assert!(!later.fails());
+        assert!(later.raise_to(3).is_err());
+        assert!(later.fails());
+        std::fs::create_dir(&place).unwrap();
+        later.keep(2, true).unwrap();
+        assert_eq!((later.read().unwrap(), later.fails()), (Mark::Sends(2), false));
+        later.raise_to(9).unwrap();
+        later.keep(2, true).unwrap();
+        assert_eq!(later.read().unwrap(), Mark::Sends(9), "what stands there is not lowered");
+    }
 }

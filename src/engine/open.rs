@@ -137,3 +137,20 @@ fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':']).next().unwrap_or(rest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_named_without_scheme_port_and_path() {
+        for url in [
+            "https://api.checkout.com",
+            "https://api.checkout.com/",
+            "https://api.checkout.com:443/v1",
+            "api.checkout.com",
+        ] {
+            assert_eq!(host_of(url), "api.checkout.com", "{url}");
+        }
+    }
+}

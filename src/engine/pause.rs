@@ -243,3 +243,30 @@ fn instead(state: SubscriptionState, event: SubscriptionEvent) -> &'static str {
         _ => "it has ended, and no later period is charged; `dues subscription show` tells what became of it",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_cannot_be_paused_or_resumed_is_told_what_works() {
+        use SubscriptionEvent::{Pause, Resume};
+        use SubscriptionState as S;
+        let table = [
+            (S::Paused, Pause, "it stands still already"),
+            (S::Active, Resume, "it was not paused"),
+            (S::PastDue, Resume, "it was not paused"),
+            (S::Trialing, Resume, "it was not paused"),
+            (S::Trialing, Pause, "its trial is not over"),
+            (S::Unpaid, Pause, "its periods are skipped already"),
+            (S::Unpaid, Resume, "its periods are skipped already"),
+            (S::Incomplete, Pause, "its first payment was not made"),
+            (S::IncompleteExpired, Resume, "its first payment was not made"),
+            (S::Canceled, Pause, "it has ended"),
+        ];
+        for (state, event, begins) in table {
+            let told = instead(state, event);
+            assert!(told.starts_with(begins), "{state} {event:?}: {told}");
+        }
+    }
+}

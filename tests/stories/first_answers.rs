@@ -7,6 +7,7 @@ use dues::gateway::payments::Terminal;
 use dues::sandbox::{Fault, On, Rule, Script};
 use dues::store::customers::NewCustomer;
 use dues::store::db::Statement;
+use dues::store::first_payments::FirstPaymentRow;
 
 use crate::support::world::{BOTH, World, at};
 
@@ -130,5 +131,29 @@ async fn who_waits_for_the_link_of_a_lost_first_answer_is_told_what_becomes_of_i
         let wanted = [Link::Awaited, again("2026-01-15T04:01:31Z"), again("2026-01-15T04:03:02Z")];
         assert_eq!(told[..3], wanted, "{on:?}");
         assert!(matches!(&told[3..], [Link::At(url)] if url.starts_with("http")), "{on:?} {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_answer_can_tell_nothing_more_is_not_waited_for() {
+    for on in BOTH {
+        let world = lost(on).await;
+        let charge = world.engine.begun("ORD-1").await.unwrap().unwrap().charge_id;
+        let row = world.engine.first_payment(charge).await.unwrap();
+        let now = world.clock.now();
+        let again = world.engine.link_of(&row, now);
+        let Link::AskedForAgain { payment_id, .. } = &again else { panic!("{on:?}: {again:?}") };
+        let gone = Link::Lost { payment_id: payment_id.clone() };
+        let no_more = [
+            FirstPaymentRow { has_source: 1, ..row.clone() },
+            FirstPaymentRow { server_error: 1, ..row.clone() },
+            FirstPaymentRow { late_looks: 1, ..row.clone() },
+            FirstPaymentRow { sends: 5, ..row.clone() },
+        ];
+        for row in no_more {
+            assert_eq!(world.engine.link_of(&row, now), gone, "{on:?} {row:?}");
+        }
+        let unknown = FirstPaymentRow { attempt_state: "unknown".to_owned(), payment_id: None, ..row.clone() };
+        assert_eq!(world.engine.link_of(&unknown, now), Link::LookedUp { at: row.next_at }, "{on:?}");
     }
 }

@@ -3,10 +3,12 @@
 
 use dues::engine::asked::{self, Ask, By, Way};
 use dues::engine::begin::Beginning;
+use dues::engine::lift::{self, LiftError};
 use dues::engine::pause;
 use dues::gateway::payments::Terminal;
 use dues::sandbox::{Fault, On, Rule, Script};
 use dues::store::customers::NewCustomer;
+use dues::store::fences::NewFence;
 
 use crate::support::world::{BOTH, World, at, source_of};
 
@@ -252,5 +254,27 @@ async fn of_a_payment_that_a_person_looked_for() {
             "subscription, ORD-1/0/-, past_due > active, -",
         ];
         assert_eq!(journal(&world).await[before..], told, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_hold_and_a_brake_that_are_lifted() {
+    for on in BOTH {
+        let world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        let mut tx = world.store.begin("test").await.unwrap();
+        let fence = NewFence { reason: "rewound", detail: "4 sends are lost".to_owned(), lost_sends: 4, holds: true };
+        tx.raise_fence(&fence, "node", world.clock.now()).await.unwrap();
+        tx.brake("more was sent than was planned", world.clock.now()).await.unwrap();
+        let last = tx.last_fence().await.unwrap();
+        tx.commit().await.unwrap();
+        let early = lift::acknowledge(&world.store, last - 1, "read it", "operator").await;
+        assert!(matches!(early, Err(LiftError::RaisedMeanwhile)), "{on:?} {early:?}: it was not read yet");
+        let lifted = lift::acknowledge(&world.store, last, "read it", "operator").await.unwrap();
+        assert_eq!(lifted, Some(1), "{on:?}");
+        assert_eq!(lift::acknowledge(&world.store, last, "read it", "operator").await.unwrap(), None, "{on:?}");
+        assert!(lift::resume_collecting(&world.store, "they are right", "operator").await.unwrap().is_some(), "{on:?}");
+        assert_eq!(lift::resume_collecting(&world.store, "again", "operator").await.unwrap(), None, "{on:?}");
+        let told = ["hold, -/-/-, held > lifted, read it", "brake, -/-/-, braked > lifted, they are right"];
+        assert_eq!(journal(&world).await, told.map(|it| format!("operator: {it}")), "{on:?}");
     }
 }

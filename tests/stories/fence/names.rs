@@ -2,9 +2,10 @@
 
 use dues::engine::Engine;
 use dues::engine::beat::BeatError;
+use dues::engine::high_water::HighWater;
 use dues::store::StoreError;
 
-use crate::support::world::{BOTH, World};
+use crate::support::world::{BOTH, On, World};
 
 #[tokio::test]
 async fn a_daemon_whose_name_was_taken_sends_nothing_more_and_ends() {
@@ -82,4 +83,14 @@ async fn daemons_that_came_round_lately_are_counted() {
         world.clock.advance(std::time::Duration::from_secs(90));
         assert_eq!(two.beat().await.unwrap().living, 1, "{on:?}");
     }
+}
+
+#[tokio::test]
+async fn the_mark_of_a_sqlite_file_stands_beside_it() {
+    let world = World::new(On::Sqlite, "2026-01-19T00:00:00Z", &[]).await;
+    let mark = HighWater::of(&world.settings, &world.engine.rules.ledger, "one");
+    let path = mark.path().unwrap().display().to_string();
+    assert!(path.ends_with("/dues.db.sends"), "{path}");
+    let none = World::new(On::Sqlite, "2026-01-19T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+    assert_eq!(HighWater::of(&none.settings, &none.engine.rules.ledger, "one").path(), None);
 }
