@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dues::engine::collect::Collect;
-use dues::sandbox::{Rule, Script};
+use dues::engine::reconcile::Reconcile;
+use dues::sandbox::{Fault, On as Requests, Rule, Script};
 use tokio::sync::Notify;
 
 use crate::support::world::{BOTH, World, at};
@@ -81,5 +82,44 @@ async fn requests_leave_in_sets_and_whoever_stops_records_what_has_landed() {
         let last = collect.tick(false).await.unwrap();
         assert_eq!((last.done, last.more), (3, false), "{on:?}: three are recorded");
         assert!(collect.flights().is_empty(), "{on:?}");
+        // Their payments are looked at in the same way.
+        world.clock.advance(Duration::from_hours(1));
+        let mut reconcile = Reconcile::new(world.engine.clone());
+        let full = reconcile.tick(true).await.unwrap();
+        assert_eq!((full.done, full.more), (4, true), "{on:?}");
+        let rest = reconcile.tick(true).await.unwrap();
+        assert_eq!((rest.done, rest.more), (7, false), "{on:?}");
+        let last = reconcile.tick(false).await.unwrap();
+        assert_eq!((last.done, last.more), (3, false), "{on:?}");
+        assert!(world.charges().await.iter().all(|it| it.ends_with(" paid")), "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_round_goes_on_until_nothing_moves_and_says_how_much_did() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        assert_eq!(world.round.until_quiet().await.unwrap(), 0, "{on:?}");
+        world.clock.advance_to(at("2026-01-20T02:00:00Z"));
+        assert_eq!(world.round.until_quiet().await.unwrap(), 3, "{on:?}: opened, sent, recorded");
+        world.clock.advance(Duration::from_hours(1));
+        assert_eq!(world.round.until_quiet().await.unwrap(), 2, "{on:?}: looked at, recorded");
+        assert_eq!(world.round.until_quiet().await.unwrap(), 0, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_must_look_is_rung_for() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        let refused = Rule::fault("refused", Fault::ErrorBefore(422)).on(Requests::Post);
+        world.sandbox.set_script(Script::of([refused]));
+        world.hand_over("ORD-1", "monthly", "2026-01-20", None).await;
+        world.run_until("2026-01-20T01:00:00Z").await;
+        assert!(!rang(&world.engine.bells.review).await, "{on:?}");
+        world.run_until("2026-01-20T12:00:00Z").await;
+        assert_eq!(world.reviews().await, ["rejected"], "{on:?}");
+        assert!(rang(&world.engine.bells.review).await, "{on:?}");
     }
 }
