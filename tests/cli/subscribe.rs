@@ -185,7 +185,7 @@ fn a_first_period_that_is_over_is_refused_before_anything_is_made() {
 }
 
 /// A counter at a running sandbox, on books of each kind.
-fn counters(sandbox: &mut Running, directory: &tempfile::TempDir) -> [Counter; 2] {
+fn counters(sandbox: &mut Running, directory: &tempfile::TempDir) -> [Counter; BOTH.len()] {
     let url = sandbox.first_line()["url"].as_str().unwrap().to_owned();
     BOTH.map(|on| {
         let mut counter = Counter::at(&url);
