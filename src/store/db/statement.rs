@@ -5,6 +5,9 @@
 //! passing over what another daemon holds" and `{hold a}` for "lock what you read of a" (both nothing on SQLite, where a writer
 //! owns the file).
 
+use std::fmt::Write;
+
+use chrono::{Datelike, Timelike};
 use serde_json::Value as Json;
 
 use crate::clock::Instant;
@@ -161,55 +164,83 @@ impl Statement {
 
     /// Text and values for SQLite: a set is one JSON parameter.
     pub(super) fn for_sqlite(self) -> (String, Vec<Value>) {
-        let mut text = without_locks(self.text, |_| String::new());
-        let mut values = self.values;
-        for set in self.sets {
-            let fields: Vec<String> =
-                set.columns.iter().enumerate().map(|(i, (name, _))| format!("value ->> {i} AS {name}")).collect();
-            let table = format!("(SELECT {} FROM json_each(${})) AS {}", fields.join(", "), values.len() + 1, set.name);
-            text = text.replace(&format!("{{{}}}", set.name), &table);
-            values.push(Value::Text(Some(json_rows(&set.columns))));
-        }
-        (text, values.into_iter().map(sqlite_time).collect())
+        let first = self.values.len() + 1;
+        let text = rendered(self.text, |word, out| {
+            let Some(place) = self.sets.iter().position(|set| set.name == word) else {
+                return lock_clause(word).is_some();
+            };
+            let set = &self.sets[place];
+            out.push_str("(SELECT ");
+            for (i, (name, _)) in set.columns.iter().enumerate() {
+                let comma = if i == 0 { "" } else { ", " };
+                let _never_fails = write!(out, "{comma}value ->> {i} AS {name}");
+            }
+            let _never_fails = write!(out, " FROM json_each(${})) AS {word}", first + place);
+            true
+        });
+        let sets = self.sets.iter().map(|set| Value::Text(Some(json_rows(&set.columns))));
+        let values = self.values.into_iter().map(sqlite_time).chain(sets).collect();
+        (text, values)
     }
 
     /// Text, single values and columns for PostgreSQL: a set is one array parameter a column.
     pub(super) fn for_postgres(self) -> (String, Vec<Value>, Vec<Column>) {
-        let mut text = without_locks(self.text, |clause| clause.to_owned());
-        let mut columns = Vec::new();
-        for set in self.sets {
-            let names: Vec<&str> = set.columns.iter().map(|(name, _)| *name).collect();
-            let mut arrays = Vec::new();
-            for (_, column) in set.columns {
+        let text = rendered(self.text, |word, out| {
+            let Some(place) = self.sets.iter().position(|set| set.name == word) else {
+                return lock_clause(word)
+                    .map(|(clause, table, rest)| {
+                        let _never_fails = write!(out, "{clause} {table}{rest}");
+                    })
+                    .is_some();
+            };
+            let mut parameter =
+                self.values.len() + self.sets[..place].iter().map(|set| set.columns.len()).sum::<usize>();
+            let (mut names, mut comma) = (String::new(), "");
+            out.push_str("UNNEST(");
+            for (name, column) in &self.sets[place].columns {
                 let kind = match column {
                     Column::Ints(_) => "bigint",
                     Column::Texts(_) => "text",
                     Column::Times(_) => "timestamptz",
                 };
-                arrays.push(format!("${}::{kind}[]", self.values.len() + columns.len() + 1));
-                columns.push(column);
+                parameter += 1;
+                let _never_fails = write!(out, "{comma}${parameter}::{kind}[]");
+                let _never_fails = write!(names, "{comma}{name}");
+                comma = ", ";
             }
-            let table = format!("UNNEST({}) AS {}({})", arrays.join(", "), set.name, names.join(", "));
-            text = text.replace(&format!("{{{}}}", set.name), &table);
-        }
-        (text, self.values, columns)
+            let _never_fails = write!(out, ") AS {word}({names})");
+            true
+        });
+        let columns = self.sets.into_iter().flat_map(|set| set.columns).map(|(_, column)| column);
+        (text, self.values, columns.collect())
     }
 }
 
-/// Replaces `{lock a}`, `{hold a}` and `{share a}` by what `lock` makes of PostgreSQL's clause for it.
-fn without_locks(text: &str, lock: impl Fn(&str) -> String) -> String {
-    let mut out = text.to_owned();
-    for (word, clause, rest) in
-        [("{lock ", "FOR UPDATE OF", " SKIP LOCKED"), ("{hold ", "FOR UPDATE OF", ""), ("{share ", "FOR SHARE OF", "")]
-    {
-        while let Some(start) = out.find(word) {
-            let end = start + out[start..].find('}').expect("a lock in a statement is closed");
-            let table = &out[start + word.len()..end];
-            let clause = lock(&format!("{clause} {table}{rest}"));
-            out.replace_range(start..=end, &clause);
+/// The text with what `put` writes for each word in braces; where it knows none of a word, that stays as it is.
+fn rendered(text: &str, mut put: impl FnMut(&str, &mut String) -> bool) -> String {
+    let mut out = String::with_capacity(2 * text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        let (before, braced) = rest.split_at(start);
+        out.push_str(before);
+        let end = braced.find('}').expect("braces in a statement are closed");
+        if !put(&braced[1..end], &mut out) {
+            out.push_str(&braced[..=end]);
         }
+        rest = &braced[end + 1..];
     }
+    out.push_str(rest);
     out
+}
+
+/// PostgreSQL's clause for `lock a`, `hold a` or `share a`: what stands before the table, the table, and what stands after it.
+fn lock_clause(word: &str) -> Option<(&'static str, &str, &'static str)> {
+    match word.split_once(' ')? {
+        ("lock", table) => Some(("FOR UPDATE OF", table, " SKIP LOCKED")),
+        ("hold", table) => Some(("FOR UPDATE OF", table, "")),
+        ("share", table) => Some(("FOR SHARE OF", table, "")),
+        _ => None,
+    }
 }
 
 fn json_rows(columns: &[(&'static str, Column)]) -> String {
@@ -229,7 +260,11 @@ fn json_rows(columns: &[(&'static str, Column)]) -> String {
 
 /// An instant as SQLite keeps it: UTC, of fixed width, so that text order is time order.
 pub fn sqlite_text(at: Instant) -> String {
-    at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    let (year, month, day) = (at.year(), at.month(), at.day());
+    let (hour, minute, micros) = (at.hour(), at.minute(), at.timestamp_subsec_micros());
+    // A leap second has more than a million of them.
+    let (second, micros) = (at.second() + micros / 1_000_000, micros % 1_000_000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }
 
 fn sqlite_time(value: Value) -> Value {
