@@ -330,6 +330,12 @@ mod tests {
         let booted = Duration::from_secs(60);
         assert!(refuse_the_living(&node(59), now, booted).is_err(), "it is this very process");
         assert!(refuse_the_living(&node(-5), now, booted).is_err(), "whose clock was set back a little");
+        assert!(refuse_the_living(&node(60), now, booted).is_err(), "it may be its first beat");
         assert!(refuse_the_living(&node(61), now, booted).is_ok(), "a hardened service does not see which boot it is");
+        let alive_within = ALIVE_WITHIN.num_seconds();
+        let elsewhere = |ago| NodeRow { process: "elsewhere/1/1".to_owned(), ..node(ago) };
+        for (ago, lives) in [(0, true), (alive_within - 1, true), (alive_within, false), (-alive_within, false)] {
+            assert_eq!(refuse_the_living(&elsewhere(ago), now, booted).is_err(), lives, "{ago} s ago");
+        }
     }
 }

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use dues::chance::Chance;
 use dues::clock::Clock;
+use dues::engine::Engine;
 use dues::engine::greet::Untimely;
+use dues::engine::open;
 use dues::engine::round::Round;
 use dues::gateway::payments::Client;
 use dues::sandbox::{self, Fault, Rule, Sandbox, Script};
+use dues::store::fences::NewFence;
 
 use crate::support::world::{BOTH, World, at, count};
 
@@ -54,6 +58,109 @@ async fn an_operator_may_say_that_the_clock_is_right_as_it_is() {
         assert_eq!(come_round(&mut world).await, None, "{on:?}");
         world.run_until("2026-01-22T13:00:00Z").await;
         assert_eq!(world.charges().await, ["ORD-1/0 paid", "ORD-1/1 paid"], "{on:?}");
+    }
+}
+
+/// A world whose gateway has said nothing of its time yet, with a daemon that came round.
+async fn unheard(on: crate::support::world::On) -> World {
+    let world = World::new(on, "2026-01-15T00:00:00Z", &[("installation.high_water_file", "none")]).await;
+    world.engine.take_name(false).await.unwrap();
+    world.engine.beat().await.unwrap();
+    world
+}
+
+/// Another daemon on the same books, with a memory of its own.
+async fn another(world: &World) -> Engine {
+    let mut settings = world.settings.clone();
+    settings.installation.node = "two".to_owned();
+    let (transport, key) = (world.sandbox.in_process(), sandbox::Settings::default().secret_key);
+    open::engine(&settings, world.store.clone(), transport, &key, Chance::seeded(3), false).await.unwrap()
+}
+
+async fn held(engine: &Engine) -> Option<String> {
+    engine.beat().await.unwrap().held
+}
+
+/// The reasons of all fences there were, in order.
+async fn fences(world: &World) -> Vec<String> {
+    world.lines("SELECT reason AS line FROM fences ORDER BY id").await
+}
+
+async fn acknowledge(world: &World) {
+    let mut tx = world.store.begin("acknowledge").await.unwrap();
+    tx.acknowledge_fences("operator", "read it", world.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn slow_corrections_of_the_clock_do_not_add_up() {
+    for on in BOTH {
+        let world = unheard(on).await;
+        for _ in 0..8 {
+            world.clock.jump(TimeDelta::minutes(9));
+            world.clock.advance(Duration::from_secs(15));
+            assert_eq!(held(&world.engine).await, None, "{on:?}");
+        }
+        assert_eq!(fences(&world).await, [""; 0], "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_told_of_a_jump_lifts_the_hold_when_it_is_undone_and_who_started_under_it_does_not() {
+    for on in BOTH {
+        let world = unheard(on).await;
+        world.clock.jump(TimeDelta::days(7));
+        assert_eq!(held(&world.engine).await.as_deref(), Some("clock"), "{on:?}");
+        assert_eq!(held(&world.engine).await.as_deref(), Some("clock"), "{on:?}");
+        // A week's gap is what it looks like, too.
+        assert_eq!(fences(&world).await, ["gap", "clock"], "{on:?}: it is told once");
+        // It has seen no other clock than the wrong one.
+        let two = another(&world).await;
+        two.take_name(false).await.unwrap();
+        assert_eq!(held(&two).await.as_deref(), Some("clock"), "{on:?}");
+        assert_eq!(held(&two).await.as_deref(), Some("clock"), "{on:?}");
+        world.clock.jump(-TimeDelta::days(7));
+        assert_eq!(held(&two).await.as_deref(), Some("clock"), "{on:?}: to it this is the jump");
+        assert_eq!(held(&world.engine).await, None, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_acknowledgement_of_a_jump_is_for_every_daemon() {
+    for on in BOTH {
+        let world = unheard(on).await;
+        let two = another(&world).await;
+        two.take_name(false).await.unwrap();
+        two.beat().await.unwrap();
+        world.clock.jump(TimeDelta::days(7));
+        for engine in [&world.engine, &two] {
+            assert_eq!(held(engine).await.as_deref(), Some("clock"), "{on:?}");
+        }
+        acknowledge(&world).await;
+        for engine in [&world.engine, &two, &world.engine, &two] {
+            assert_eq!(held(engine).await, None, "{on:?}");
+        }
+        // Books that were used by a clock ahead of this one say so, too.
+        assert_eq!(fences(&world).await.iter().filter(|it| *it == "clock").count(), 1, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_jump_under_another_hold_is_told_when_that_is_lifted() {
+    for on in BOTH {
+        let world = unheard(on).await;
+        let mut tx = world.store.begin("raise").await.unwrap();
+        let fence = NewFence { reason: "stranger", detail: "d1-1-0-1".to_owned(), lost_sends: 0, holds: true };
+        tx.raise_fence(&fence, "one", world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        world.clock.jump(TimeDelta::days(7));
+        for _ in 0..2 {
+            assert_eq!(held(&world.engine).await.as_deref(), Some("stranger"), "{on:?}");
+        }
+        acknowledge(&world).await;
+        assert_eq!(held(&world.engine).await.as_deref(), Some("clock"), "{on:?}: nobody has looked at the clock");
+        let holds = world.lines("SELECT reason AS line FROM fences WHERE holds = 1 ORDER BY id").await;
+        assert_eq!(holds, ["stranger", "clock"], "{on:?}");
     }
 }
 

@@ -191,6 +191,9 @@ async fn the_mark_of_a_daemon_that_was_renamed_tells_of_a_restore_and_of_nothing
             let world = world.restarted(restored.then_some(backup.as_str())).await;
             world.engine.take_name(false).await.unwrap();
             assert_eq!(reasons(&world).await, wanted, "{on:?} {restored}");
+            // ORD-2 was sent once since the copy.
+            let lost = world.store.fences(9).await.unwrap().iter().map(|it| it.lost_sends).sum::<i64>();
+            assert_eq!(lost, i64::from(restored), "{on:?}");
         }
     }
 }
