@@ -6,6 +6,8 @@ mod asked;
 mod audit;
 mod first;
 mod send;
+#[cfg(test)]
+mod tables;
 mod unknown;
 
 pub(super) use asked::{ASKED, asked, cancel_it};

@@ -78,9 +78,11 @@ impl Rules {
     /// # Errors
     /// [`StoreError`].
     pub async fn read(settings: &Settings, store: &Store) -> Result<Rules, StoreError> {
-        let plans = store.plans().await?;
-        let policies = store.dunning_policies().await?;
-        Ok(Rules {
+        Ok(Rules::of(settings, store.plans().await?, store.dunning_policies().await?))
+    }
+
+    fn of(settings: &Settings, plans: Vec<StoredPlan>, policies: Vec<StoredPolicy>) -> Rules {
+        Rules {
             ledger: ledger_of(settings),
             gateway: settings.gateway.clone(),
             protocol: settings.protocol.clone(),
@@ -97,7 +99,19 @@ impl Rules {
             plans: plans.into_iter().map(|it| (it.id, it)).collect(),
             policies_by_name: policies.iter().map(|it| (it.name.clone(), it.id)).collect(),
             policies: policies.into_iter().map(|it| (it.id, it)).collect(),
-        })
+        }
+    }
+
+    /// The rules of `settings` without any plan in the books, and with its dunning policies, numbered from 1.
+    #[cfg(test)]
+    pub(super) fn without_books(settings: &Settings) -> Rules {
+        let policies: Vec<StoredPolicy> = settings
+            .dunning
+            .iter()
+            .zip(1..)
+            .map(|((name, policy), id)| StoredPolicy { id, name: name.clone(), policy: policy.clone() })
+            .collect();
+        Rules::of(settings, Vec::new(), policies)
     }
 
     /// When a charge that is opened `now` is audited first; none where nothing is.
