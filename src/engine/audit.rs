@@ -176,7 +176,7 @@ impl Audit {
                 let is_billed = row.attempt_id.is_some() || stand_ins.contains_key(&row.id);
                 let ages = if is_billed { ages.as_slice() } else { &[] };
                 let next = ages.iter().map(|age| row.opened_at + delta(*age)).find(|at| *at > now);
-                Audited { charge_id: row.id, audit_at: next }
+                Audited { charge_id: row.id, leased_until: row.leased_until, audit_at: next }
             })
             .collect();
         let work = async {

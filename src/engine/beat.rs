@@ -150,6 +150,7 @@ impl Engine {
             }
             tx.commit().await?;
             // Only what stands in the books is remembered: a round that failed has neither told nor trusted.
+            self.steady.comes_round(boot);
             self.steady.tell(clocked.told);
             if clocked.accept {
                 self.steady.accept(now, boot);

@@ -118,7 +118,7 @@ impl Engine {
         // A period begins when both the database's clock and ours say so.
         let database_now = tx.now().await?;
         let now = database_now.min(self.clock.now());
-        let standing = tx.standing(&self.node).await?;
+        let standing = tx.standing(&self.node, now).await?;
         let held_for_the_clock = standing.held_reason.as_deref() == Some("clock");
         if held_for_the_clock || self.doubts_the_clock(database_now) {
             // Which period has begun is not known while the clock is not.

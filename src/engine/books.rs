@@ -194,6 +194,7 @@ fn attempt(row: &SituationRow) -> Result<Attempt, StoreError> {
         is_first: row.kind == "first",
         epoch: row.lease_epoch,
         leased_epoch: row.lease_epoch,
+        leased_until: row.lease_until,
         state: parse("attempts", row.attempt_id, "state", &row.attempt_state)?,
         payment_id: row.payment_id.clone(),
         next_at: row.next_at,

@@ -81,6 +81,8 @@ pub(super) fn decide(desk: &mut Desk, context: &mut Context<'_>, seen: &Observat
         Seen::Audited(_) => Ok(()),
 
         Seen::LookedUp { outcome: LookUpOutcome::Listed(payments), witness } => {
+            // What was not there long ago may be there now: absence is recorded within its lease, or looked for again.
+            let stale = stale || attempt.leased_until <= context.now;
             unknown::listed(desk, context, id, payments, *witness, stale)
         }
         Seen::LookedUp { .. } if stale => Ok(()),

@@ -47,6 +47,8 @@ pub(super) struct Attempt {
     pub n: i64,
     pub is_first: bool,
     pub epoch: i64,
+    /// Until when that lease held, as read.
+    pub leased_until: Instant,
     /// The lease from now on.
     pub leased_epoch: i64,
     pub state: AttemptState,

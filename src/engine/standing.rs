@@ -19,6 +19,9 @@ pub(super) struct Standing {
     pub acknowledged_until: Option<Instant>,
     /// Payments that may turn up although the books know of no send.
     pub strangers_left: i64,
+    /// Something that fell due before the fence is still to be looked up: nothing is sent before all of it was, for it may show that the
+    /// books are old.
+    pub unsurveyed: bool,
     /// An operator is waited for: reads and adoption only.
     pub held: bool,
     /// Collecting is stopped: nothing is claimed but what somebody waits for.
@@ -112,7 +115,7 @@ impl Engine {
     pub(super) async fn standing(&self, tx: &mut Tx, now: Instant) -> Result<Standing, StoreError> {
         // Read first: what is committed meanwhile, the books may not show to this statement yet.
         let written = self.high_water.written();
-        let row = tx.standing(&self.node).await?;
+        let row = tx.standing(&self.node, now).await?;
         if let (Some(was), Some(is)) = (row.timeline, row.timeline_now)
             && was != is
         {
@@ -141,9 +144,12 @@ impl Engine {
             continuity_from: row.continuity_from,
             acknowledged_until: row.acknowledged_until,
             strangers_left: row.strangers_left,
+            unsurveyed: row.unsurveyed != 0,
             held: row.held_at.is_some(),
             braked: row.braked_at.is_some(),
-            closed: doubted || self.high_water.fails(),
+            closed: doubted
+                || self.high_water.fails()
+                || self.steady.overslept(self.clock.since_boot(), self.rules.protocol.gap),
             at_most: self.pace.limit(row.not_found, limit, now),
             room: plans.iter().map(|row| (row.currency.clone(), Room::of(row, &self.rules.brake))).collect(),
             ..Standing::default()

@@ -42,6 +42,8 @@ struct Inside {
     gateway: Option<(Instant, Duration)>,
     /// So far ahead of it an operator has said that ours may be.
     accepted: TimeDelta,
+    /// When this daemon came round last; none where nobody expects it to.
+    came_round: Option<Duration>,
     /// No dated answer of the gateway's has come yet, and one is waited for.
     awaits: bool,
     /// Answers without a date that came meanwhile.
@@ -106,6 +108,24 @@ impl Steady {
     /// Nothing is billed and nothing is sent before a dated answer of the gateway's has come: a clock may be wrong from the start.
     pub fn await_gateway(&self) {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).awaits = true;
+    }
+
+    /// From now on it comes round by itself, and what it does between two rounds is done by what the last one saw.
+    pub fn expect_rounds(&self, since_boot: Duration) {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).came_round = Some(since_boot);
+    }
+
+    /// It came round.
+    pub fn comes_round(&self, since_boot: Duration) {
+        if let Some(last) = &mut self.inside.lock().unwrap_or_else(PoisonError::into_inner).came_round {
+            *last = since_boot;
+        }
+    }
+
+    /// Whether it has not come round for longer than `gap`: it was stopped, and the books may be others by now.
+    pub fn overslept(&self, since_boot: Duration, gap: Duration) -> bool {
+        let last = self.inside.lock().unwrap_or_else(PoisonError::into_inner).came_round;
+        last.is_some_and(|last| since_boot.saturating_sub(last) > gap)
     }
 
     /// What the gateway's clock shows now, to the second of its answers; none where it was not heard.
@@ -204,6 +224,18 @@ mod tests {
         assert_eq!(steady.wrong(at(86_401), boot(86_401)), None);
         steady.trust(at(200_000), boot(86_402), boot(86_402));
         assert_eq!(steady.wrong(at(200_001), boot(86_403)), None);
+    }
+
+    #[test]
+    fn a_daemon_that_comes_round_by_itself_and_was_stopped_has_overslept() {
+        let (steady, boot, gap) = (Steady::default(), Duration::from_secs, Duration::from_secs(600));
+        steady.comes_round(boot(5));
+        assert!(!steady.overslept(boot(9_000), gap), "nobody expects it to");
+        steady.expect_rounds(boot(9_000));
+        assert!(!steady.overslept(boot(9_600), gap));
+        assert!(steady.overslept(boot(9_601), gap));
+        steady.comes_round(boot(9_602));
+        assert!(!steady.overslept(boot(9_700), gap));
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub async fn run(
         return Ok(());
     };
     engine.steady.await_gateway();
+    engine.steady.expect_rounds(engine.clock.since_boot());
     health.watch(&engine);
     let Some(released) = take_name(&engine, verify_first, lock.is_some(), &health, &mut signals).await? else {
         tracing::info!("stopped before the database was reached");

@@ -189,6 +189,7 @@ impl Daemon {
                 let engine = open::engine(&settings, store, wire, &key, chance, false).await;
                 let engine = engine.map_err(EngineError::of("start"))?;
                 engine.steady.await_gateway();
+                engine.steady.expect_rounds(engine.clock.since_boot());
                 engine.take_name(false).await?;
                 if alone {
                     // The lock on the file proves that the former process is gone.

@@ -51,6 +51,8 @@ pub struct NewCharge {
 pub struct Audited {
     /// The charge.
     pub charge_id: i64,
+    /// Until when it was this daemon's to audit.
+    pub leased_until: Instant,
     /// When it is audited next; none: never again.
     pub audit_at: Option<Instant>,
 }
@@ -70,6 +72,8 @@ row! {
         attempt_id: Option<i64>,
         /// That attempt's fencing token.
         lease_epoch: Option<i64>,
+        /// Until when it is this daemon's to audit.
+        leased_until: Instant,
     }
 }
 
@@ -77,7 +81,7 @@ row! {
 pub const TO_AUDIT: &str = "WITH due AS MATERIALIZED (SELECT c.id AS due_id FROM charges c WHERE c.audit_at <= $1 \
      ORDER BY c.audit_at, c.id LIMIT $2 {lock c}), \
      last AS (SELECT due_id, MAX(a.n) AS n FROM due LEFT JOIN attempts a ON a.charge_id = due_id GROUP BY due_id) \
-     SELECT c.id, c.reference, c.opened_at, c.audits, a.id AS attempt_id, a.lease_epoch FROM last \
+     SELECT c.id, c.reference, c.opened_at, c.audits, a.id AS attempt_id, a.lease_epoch, c.audit_at AS leased_until FROM last \
      JOIN charges c ON c.id = due_id LEFT JOIN attempts a ON a.charge_id = due_id AND a.n = last.n ORDER BY c.id";
 
 row! {
@@ -185,7 +189,8 @@ impl Tx {
         until: Instant,
         limit: u32,
     ) -> Result<Vec<ToAuditRow>, StoreError> {
-        let rows: Vec<ToAuditRow> = self.all(Statement::new(TO_AUDIT).bind(now).bind(limit)).await?;
+        let mut rows: Vec<ToAuditRow> = self.all(Statement::new(TO_AUDIT).bind(now).bind(limit)).await?;
+        rows.iter_mut().for_each(|row| row.leased_until = until);
         self.run(
             Statement::new("UPDATE charges SET audit_at = $1 FROM {v} WHERE charges.id = v.id")
                 .bind(until)
@@ -195,7 +200,7 @@ impl Tx {
         Ok(rows)
     }
 
-    /// Notes audits that came to their end.
+    /// Notes audits that came to their end. One that a fence has brought forward meanwhile, or another daemon has taken, is left to come.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -203,13 +208,14 @@ impl Tx {
         if done.is_empty() {
             return Ok(());
         }
-        let mut rows = Rows::new(&["id", "audit_at"], "i@");
+        let mut rows = Rows::new(&["id", "leased_until", "audit_at"], "i@@");
         for it in done {
-            rows.push(cells![it.charge_id, it.audit_at]);
+            rows.push(cells![it.charge_id, it.leased_until, it.audit_at]);
         }
         self.run(
             Statement::new(
-                "UPDATE charges SET audit_at = v.audit_at, audits = audits + 1 FROM {v} WHERE charges.id = v.id",
+                "UPDATE charges SET audit_at = v.audit_at, audits = audits + 1 FROM {v} \
+                 WHERE charges.id = v.id AND charges.audit_at = v.leased_until",
             )
             .rows("v", rows),
         )

@@ -30,7 +30,7 @@ impl Tx {
             Statement::new(
                 "SELECT d.charge_id, c.subscription_id, d.steps, c.reason FROM dunning_cases d JOIN charges c ON c.id = d.charge_id \
                  WHERE d.state = 'open' AND d.next_step_at IS NOT NULL AND d.next_step_at <= $1 AND c.state = 'retrying' \
-                 ORDER BY d.next_step_at, d.id LIMIT $2 {lock d}",
+                 ORDER BY d.next_step_at, d.id LIMIT $2 {lock d, c}",
             )
             .bind(now)
             .bind(limit),

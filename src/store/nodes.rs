@@ -1,5 +1,7 @@
 //! Nodes: the daemons on one database, when each last came round, and how many sends each has committed.
 
+use chrono::TimeDelta;
+
 use super::db::{Statement, Tx};
 use super::{Store, StoreError};
 use crate::clock::Instant;
@@ -48,12 +50,17 @@ row! {
         /// a person, however long. What a dead daemon left behind says
         /// nothing of the gateway.
         not_found: i64,
+        /// Whether something that fell due before the fence is due and was not looked up since, or not even billed: 1.
+        unsurveyed: i64,
         /// PostgreSQL's timeline when a daemon came round last.
         timeline: Option<String>,
         /// PostgreSQL's timeline now; none on SQLite.
         timeline_now: Option<String>,
     }
 }
+
+/// A fence that was raised longer ago holds back nothing for what was not looked up since.
+const SURVEY_AT_MOST: TimeDelta = TimeDelta::days(1);
 
 /// What is read of the installation in every transaction that sends. SQLite has no timeline.
 macro_rules! standing {
@@ -63,6 +70,10 @@ macro_rules! standing {
             "(SELECT n.process FROM nodes n WHERE n.name = $1) AS process, ",
             "(SELECT n.sends FROM nodes n WHERE n.name = $1) AS sends, ",
             "(SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1 AND a.late_looks = 0) AS not_found, ",
+            "CAST(CASE WHEN i.continuity_from > $3 AND (EXISTS (SELECT 1 FROM attempts a JOIN charges c ON c.id = a.charge_id \
+                WHERE a.state = 'created' AND a.next_at <= $2 AND c.due_at < i.continuity_from \
+                AND (a.missing_since IS NULL OR a.missing_since < i.continuity_from)) \
+                OR EXISTS (SELECT 1 FROM subscriptions s WHERE s.bill_at <= $2 AND s.bill_at < i.continuity_from)) THEN 1 ELSE 0 END AS BIGINT) AS unsurveyed, ",
             "i.timeline, ",
             $timeline_now,
             " AS timeline_now FROM installation i WHERE i.id = 1 {share i}"
@@ -81,9 +92,9 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError::Database`], also where the installation is not pinned yet.
-    pub async fn standing(&mut self, node: &str) -> Result<StandingRow, StoreError> {
+    pub async fn standing(&mut self, node: &str, now: Instant) -> Result<StandingRow, StoreError> {
         let text = if self.is_postgres() { STANDING_POSTGRES } else { STANDING_SQLITE };
-        self.one(Statement::new(text).bind(node)).await
+        self.one(Statement::new(text).bind(node).bind(now).bind(now - SURVEY_AT_MOST)).await
     }
 
     /// The daemon of this name, held until this unit of work ends.

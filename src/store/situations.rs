@@ -19,6 +19,8 @@ row! {
         attempt_state: String,
         /// The fencing token.
         lease_epoch: i64,
+        /// Until when it belongs to whoever leased it.
+        lease_until: Instant,
         /// The payment it waits for or ended with.
         payment_id: Option<String>,
         /// When it is sent or looked at next.
@@ -104,7 +106,7 @@ impl Tx {
     }
 }
 
-const SITUATIONS: &str = "SELECT a.id AS attempt_id, a.n, a.kind, a.state AS attempt_state, a.lease_epoch, a.payment_id, a.next_at, \
+const SITUATIONS: &str = "SELECT a.id AS attempt_id, a.n, a.kind, a.state AS attempt_state, a.lease_epoch, a.lease_until, a.payment_id, a.next_at, \
      a.sends, a.looks, a.late_looks, a.first_sent_at, a.last_sent_at, a.unknown_since, a.server_error, a.answer_lost, a.missing_since, a.created_at, \
      c.id AS charge_id, c.public_id AS charge_public_id, c.period_index, c.reference, c.due_at, c.amount_minor, c.currency, \
      c.state AS charge_state, c.reason, c.paid_at, c.paid_by, p.dunning, \

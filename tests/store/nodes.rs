@@ -2,7 +2,7 @@
 
 use chrono::{Days, TimeDelta};
 use dues::store::StoreError;
-use dues::store::charges::Audited;
+use dues::store::charges::{Audited, ToAuditRow};
 use dues::store::daily_plans::Amounts;
 use dues::store::fences::NewFence;
 
@@ -59,18 +59,18 @@ async fn a_fence_that_holds_is_seen_by_every_send_until_it_is_acknowledged() {
         let ledger = Ledger::new(on).await;
         let now = ledger.now;
         let mut tx = ledger.begin().await;
-        let before = tx.standing("one").await.unwrap();
+        let before = tx.standing("one", ledger.now).await.unwrap();
         // Books that begin look up what fell due before.
         let begun = tx.fence().await.unwrap().started_at;
         assert_eq!((before.continuity_from, before.held_at, before.not_found), (Some(begun), None, 0), "{on:?}");
         let notice = NewFence { reason: "rewound", detail: "a fail-over".to_owned(), lost_sends: 3, holds: false };
         tx.raise_fence(&notice, "one", now).await.unwrap();
         tx.expect_fewer_strangers(1).await.unwrap();
-        assert_eq!(tx.standing("one").await.unwrap().strangers_left, 2, "{on:?}");
+        assert_eq!(tx.standing("one", ledger.now).await.unwrap().strangers_left, 2, "{on:?}");
         let hold = NewFence { reason: "stranger", detail: "who is it".to_owned(), lost_sends: 0, holds: true };
         tx.raise_fence(&hold, "one", now + minutes(1)).await.unwrap();
         tx.beat_installation(Some("00000001"), now + minutes(2)).await.unwrap();
-        let standing = tx.standing("one").await.unwrap();
+        let standing = tx.standing("one", ledger.now).await.unwrap();
         assert_eq!(standing.continuity_from, Some(now + minutes(1)), "{on:?}");
         assert_eq!(standing.timeline.as_deref(), Some("00000001"), "{on:?}");
         assert_eq!(standing.timeline_now, tx.timeline().await.unwrap(), "{on:?}");
@@ -79,7 +79,7 @@ async fn a_fence_that_holds_is_seen_by_every_send_until_it_is_acknowledged() {
         assert_eq!((fence.heartbeat_at, fence.timeline.as_deref()), (now + minutes(2), Some("00000001")), "{on:?}");
         assert_eq!(fence.held_reason.as_deref(), Some("stranger"), "{on:?}");
         assert_eq!(tx.acknowledge_fences("operator", "read it", now + minutes(3)).await.unwrap(), 1, "{on:?}");
-        assert_eq!(tx.standing("one").await.unwrap().held_at, None, "{on:?}");
+        assert_eq!(tx.standing("one", ledger.now).await.unwrap().held_at, None, "{on:?}");
         tx.commit().await.unwrap();
         assert_eq!(ledger.store.fence_state().await.unwrap().continuity_from, Some(now + minutes(1)), "{on:?}");
         let mut tx = ledger.begin().await;
@@ -129,7 +129,7 @@ async fn a_day_is_planned_once_from_what_falls_due_then() {
 
         assert!(tx.brake("twice as much", ledger.now).await.unwrap(), "{on:?}");
         assert!(!tx.brake("again", ledger.now).await.unwrap(), "{on:?}");
-        assert!(tx.standing("one").await.unwrap().braked_at.is_some(), "{on:?}");
+        assert!(tx.standing("one", ledger.now).await.unwrap().braked_at.is_some(), "{on:?}");
         let granted = tx.release_brake(today, ledger.now).await.unwrap();
         assert!(granted.is_some_and(|it| it.iter().all(|it| it.currency == "HKD")), "{on:?}");
         assert_eq!(tx.release_brake(today, ledger.now).await.unwrap(), None, "{on:?}");
@@ -150,9 +150,13 @@ async fn an_audit_comes_back_until_it_is_noted() {
         let rows = tx.charges_to_audit(ledger.now, ledger.now + minutes(3), 9).await.unwrap();
         assert_eq!((rows.len(), rows[0].audits), (1, 0), "{on:?}");
         assert_eq!(tx.charges_to_audit(ledger.now + minutes(2), ledger.now, 9).await.unwrap(), [], "{on:?}");
-        assert_eq!(tx.charges_to_audit(ledger.now + minutes(3), ledger.now, 9).await.unwrap().len(), 1, "{on:?}");
-        let done = Audited { charge_id: rows[0].id, audit_at: None };
-        tx.note_audits(&[done]).await.unwrap();
+        let again = tx.charges_to_audit(ledger.now + minutes(3), ledger.now + minutes(6), 9).await.unwrap();
+        assert_eq!(again.len(), 1, "{on:?}");
+        let noted = |row: &ToAuditRow| Audited { charge_id: row.id, leased_until: row.leased_until, audit_at: None };
+        tx.note_audits(&[noted(&rows[0])]).await.unwrap();
+        let left = tx.charges_to_audit(ledger.now + minutes(6), ledger.now + minutes(9), 9).await.unwrap();
+        assert_eq!(left.len(), 1, "{on:?}: another daemon has taken it, or a fence has brought it forward");
+        tx.note_audits(&[noted(&left[0])]).await.unwrap();
         assert_eq!(tx.charges_to_audit(ledger.now + minutes(99), ledger.now, 9).await.unwrap(), [], "{on:?}");
     }
 }

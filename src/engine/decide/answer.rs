@@ -201,15 +201,19 @@ fn capture(desk: &mut Desk, context: &mut Context<'_>, id: i64, payment: &Paymen
     if let Some(attempt) = desk.attempt_mut(id) {
         attempt.payment_id = Some(payment.id.clone());
     }
+    let others: Vec<(i64, AttemptState)> =
+        desk.charge.attempts.iter().filter(|it| it.id != id).map(|it| (it.id, it.state)).collect();
+    let why = Some(format!("{} was captured", payment.id));
+    // Also where the charge was paid before: whoever opened this attempt did not know of it yet.
+    for (waiting, _) in others.iter().filter(|(_, state)| *state == AttemptState::Created) {
+        desk.move_attempt(*waiting, AttemptEvent::Withdraw, why.clone(), now)?;
+    }
     if let Some(paid_by) = &desk.charge.paid_by {
         return if *paid_by == payment.id { Ok(()) } else { double(desk, context, payment) };
     }
-    let others: Vec<(i64, AttemptState)> =
-        desk.charge.attempts.iter().filter(|it| it.id != id).map(|it| (it.id, it.state)).collect();
     for (other, state) in others {
-        let why = Some(format!("{} was captured", payment.id));
+        let why = why.clone();
         match state {
-            AttemptState::Created => desk.move_attempt(other, AttemptEvent::Withdraw, why, now)?,
             AttemptState::Sending | AttemptState::Unknown => {
                 desk.move_attempt(other, AttemptEvent::Supersede, why, now)?;
                 double(desk, context, payment)?;

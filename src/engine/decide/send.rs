@@ -18,6 +18,8 @@ use crate::engine::steady::STEP_AT_MOST;
 pub(in crate::engine) const AFTER_NOT_YET: TimeDelta = TimeDelta::hours(1);
 /// How long an attempt waits while nothing may be sent: an operator is waited for, or collecting is stopped.
 const WHILE_STOPPED: TimeDelta = TimeDelta::minutes(10);
+/// How long an attempt waits while what fell due before the fence is looked up.
+const WHILE_SURVEYED: TimeDelta = TimeDelta::seconds(5);
 /// A key is not sent again sooner: the gateway may still be at work on it (checkout.com docs, "Retry a payment": 30 seconds). A step of
 /// the clock may go unseen, and is waited for as well.
 const RESEND_AFTER: TimeDelta = TimeDelta::seconds(30 + STEP_AT_MOST.num_seconds());
@@ -59,10 +61,22 @@ pub(super) fn due(desk: &mut Desk, context: &mut Context<'_>, id: i64, looked: b
     if desk.charge.amount.amount_minor > context.rules.largest_charge_minor {
         return over_limit(desk, context, id);
     }
-    let from_before = context.standing.continuity_from.is_some_and(|from| desk.charge.due_at < from);
+    let fence = context.standing.continuity_from.filter(|from| desk.charge.due_at < *from);
     let always = context.rules.protocol.look_first == LookFirst::Always;
-    if !looked && (n > 1 || from_before || context.standing.held || always) {
-        desk.lease(id, now + delta(context.rules.protocol.lease));
+    let lease = delta(context.rules.protocol.lease);
+    let surveyed_at =
+        desk.attempt(id).and_then(|it| it.missing_since).filter(|at| fence.is_some_and(|fence| fence <= *at));
+    if context.standing.unsurveyed && surveyed_at.is_some() && !is_first {
+        postpone(desk, id, now + WHILE_SURVEYED);
+        return Ok(());
+    }
+    if let (true, Some(_), Some(attempt)) = (looked, fence, desk.attempt_mut(id)) {
+        attempt.missing_since = Some(now);
+    }
+    // What the survey has just shown to be absent is not looked up twice.
+    let looked = looked || surveyed_at.is_some_and(|at| now - at < lease);
+    if !looked && (n > 1 || fence.is_some() || context.standing.held || always) {
+        desk.lease(id, now + lease);
         desk.notes.look_first.push(id);
         return Ok(());
     }
@@ -74,6 +88,10 @@ pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Resu
     let now = context.now;
     if is_stopped(desk, context, id) {
         wait_for_operator(desk, id, now);
+        return Ok(());
+    }
+    if context.standing.unsurveyed && !desk.attempt(id).is_some_and(|it| it.is_first) {
+        postpone(desk, id, now + WHILE_SURVEYED);
         return Ok(());
     }
     if desk.subscription.state == SubscriptionState::Paused {
@@ -100,6 +118,7 @@ pub(super) fn clear(desk: &mut Desk, context: &mut Context<'_>, id: i64) -> Resu
         attempt.first_sent_at = attempt.first_sent_at.or(Some(now));
         attempt.last_sent_at = Some(now);
         attempt.unknown_since = None;
+        attempt.missing_since = None;
         attempt.server_error = false;
         attempt.answer_lost = false;
         // If this process dies, whoever comes after the lease looks it up.

@@ -67,6 +67,9 @@ pub(super) fn listed(
     for extra in took.iter().filter(|it| counts.is_some_and(|counts| counts.id != it.id)) {
         answer::double(desk, context, extra)?;
     }
+    for ended in ours.iter().filter(|it| !took_money(it) && !is_open(it)) {
+        tell_of_a_stranger(desk, context, ended);
+    }
     let open = || ours.iter().copied().find(|it| is_open(it));
     if let Some(live) = counts.or_else(open) {
         return adopt(desk, context, id, live);
@@ -129,10 +132,7 @@ pub(super) fn adopt(
     if !wrong.is_empty() {
         return answer::mismatch(desk, context, id, payment, &wrong);
     }
-    if is_stranger(desk, context, payment) {
-        let expected = context.standing.acknowledged_until.is_some_and(|until| desk.charge.due_at < until);
-        desk.stranger(&payment.id, expected);
-    }
+    tell_of_a_stranger(desk, context, payment);
     let closed = |desk: &Desk, it: i64| {
         desk.attempt(it).is_none_or(|it| matches!(it.state, AttemptState::Superseded | AttemptState::Withdrawn))
     };
@@ -146,6 +146,14 @@ pub(super) fn adopt(
         Some(AttemptState::Created) => answer::seen(desk, context, id, payment, false),
         Some(AttemptState::Sending | AttemptState::Unknown) => beside(desk, context, id, payment),
         _ => Ok(()),
+    }
+}
+
+/// A payment of which the books know no send shows that they are not the latest, whatever became of it.
+fn tell_of_a_stranger(desk: &mut Desk, context: &Context<'_>, payment: &Payment) {
+    if is_stranger(desk, context, payment) {
+        let expected = context.standing.acknowledged_until.is_some_and(|until| desk.charge.due_at < until);
+        desk.stranger(&payment.id, expected);
     }
 }
 
@@ -191,14 +199,16 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
     } else {
         protocol.settle_wait
     });
-    let age = now - since;
+    // It was looked for after this lease was taken, so what is recorded late watches no longer than what is recorded at once.
+    let looked_at = now.min(attempt.leased_until - delta(protocol.lease));
+    let age = looked_at - since;
     if age < watch {
         attempt.next_at = Some(next_look_up(&protocol.lookup_after, since, age, watch));
         return Ok(());
     }
     let key_age = now - first_sent_at;
-    let (life, margin) = (delta(protocol.key_life), delta(protocol.key_margin));
-    let sends_left = attempt.sends < i64::from(protocol.max_sends.get());
+    let life = delta(protocol.key_life);
+    let is_usable = send::key_is_usable(context.rules, attempt.sends, first_sent_at, now) && attempt.late_looks == 0;
     let rests_until = send::rests_until(attempt.last_sent_at, context);
     let is_first = attempt.is_first;
     if desk.subscription.state.has_ended() {
@@ -214,8 +224,7 @@ fn absent(desk: &mut Desk, context: &mut Context<'_>, id: i64, witness: Option<b
         attempt.next_at = Some(until);
         return Ok(());
     }
-    let is_young = attempt.late_looks == 0 && key_age < life - margin;
-    if protocol.resend == Resend::SameKey && is_young && sends_left {
+    if protocol.resend == Resend::SameKey && is_usable {
         return send::clear(desk, context, id);
     }
     let Some(attempt) = desk.attempt_mut(id) else { return Ok(()) };

@@ -197,3 +197,55 @@ async fn the_mark_of_a_daemon_that_was_renamed_tells_of_a_restore_and_of_nothing
         }
     }
 }
+
+/// The whole machine is set back, the file outside the books too: only the gateway knows what is missing. Who canceled meanwhile is not
+/// charged before that is seen, in whatever order things fall due.
+#[tokio::test]
+async fn nobody_is_charged_before_all_that_fell_due_was_looked_up() {
+    let flags = [("protocol.gap", "2h"), ("engine.batch", "1"), ("engine.in_flight", "1")];
+    for on in BOTH {
+        for canceled_is_due in ["2026-01-17", "2026-01-19"] {
+            let story = format!("{on:?} {canceled_is_due}");
+            let outside = tempfile::tempdir().unwrap();
+            let file = outside.path().join("sends").display().to_string();
+            let flags: Vec<_> = flags.into_iter().chain([("installation.high_water_file", file.as_str())]).collect();
+            let mut world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+            world.engine.take_name(false).await.unwrap();
+            // Its row is the first of all.
+            world.hand_over("LEAVES", "weekly", canceled_is_due, None).await;
+            world.hand_over("ORD-1", "daily", "2026-01-15", None).await;
+            live_until(&mut world, "2026-01-16T12:00:00Z").await;
+            let (mut world, backup) = world.backed_up().await;
+            let mark = std::fs::read(outside.path().join("sends")).unwrap();
+            dues::engine::cancel::cancel(&world.store, "LEAVES", false, "left", "operator").await.unwrap();
+            live_until(&mut world, "2026-01-18T23:00:00Z").await;
+            let before = world.sandbox.books().payments.len();
+            assert_eq!(before, 4, "{story}");
+
+            std::fs::write(outside.path().join("sends"), mark).unwrap();
+            let mut world = world.restarted(Some(&backup)).await;
+            world.engine.take_name(false).await.unwrap();
+            live_until(&mut world, "2026-01-20T12:00:00Z").await;
+            assert_eq!(beat(&world).await.held.as_deref(), Some("stranger"), "{story}");
+            assert_eq!(world.sandbox.books().payments.len(), before, "{story}: nobody was charged");
+        }
+    }
+}
+
+/// A daemon that was stopped for longer than the gap, with its process, sends nothing before it has come round and seen that.
+#[tokio::test]
+async fn a_daemon_that_overslept_looks_up_before_it_sends() {
+    for on in BOTH {
+        let (mut world, _outside) = daily(on, "2h").await;
+        world.engine.steady.expect_rounds(world.clock.since_boot());
+        live_until(&mut world, "2026-01-15T12:00:00Z").await;
+        assert_eq!(world.sandbox.books().payments.len(), 1, "{on:?}");
+        world.clock.advance_to(at("2026-01-16T12:00:00Z"));
+        world.round.until_quiet().await.unwrap();
+        assert_eq!(world.sandbox.books().payments.len(), 1, "{on:?}: due, and not sent");
+        beat(&world).await;
+        assert_eq!(reasons(&world).await, ["gap"], "{on:?}");
+        live_until(&mut world, "2026-01-16T13:00:00Z").await;
+        assert_whole(&world, 2, &format!("{on:?}")).await;
+    }
+}

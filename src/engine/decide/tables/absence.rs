@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 
-use super::bench::{EPOCH, ID, ago, context, desk, first, now, rules, told};
+use super::bench::{EPOCH, ID, LEASE, ago, context, desk, first, now, rules, told};
 use super::{Grouped, kept};
 use crate::chance::Chance;
 use crate::clock::Instant;
@@ -177,6 +177,44 @@ fn after_a_step_of_the_clock_absence_is_watched_anew() {
         let was = case.desk(desk(AttemptState::Unknown));
         let (is, decided) = look(&was, &rules, None, stepped.map(|ago| now() - ago));
         assert_eq!(!is.notes.cleared.is_empty(), sends, "{stepped:?}: {decided}");
+    }
+}
+
+#[test]
+fn what_was_not_there_is_believed_within_its_lease_and_from_when_it_was_looked_for() {
+    let rules = rules(&[]);
+    let watch = delta(rules.protocol.settle_wait);
+    let case = |unknown_for| Case {
+        unknown_for,
+        key_age: TimeDelta::hours(6),
+        rested_for: TimeDelta::hours(5),
+        sends: 1,
+        late: 0,
+        server_error: false,
+        witness: None,
+    };
+    let left_of_the_lease = |desk: Desk, left: TimeDelta| {
+        let mut desk = desk;
+        desk.charge.attempts[0].leased_until = now() + left;
+        desk
+    };
+    // Recorded with the last of its lease: it may have been looked for when the lease began.
+    for (unknown_for, left, sends) in [
+        (watch + LEASE, LEASE, true),
+        (watch + LEASE - JUST, JUST, true),
+        (watch + LEASE - JUST - JUST, JUST, false),
+        (TimeDelta::hours(5), TimeDelta::zero(), false),
+        (TimeDelta::hours(5), -TimeDelta::minutes(20), false),
+    ] {
+        let was = left_of_the_lease(case(unknown_for).desk(desk(AttemptState::Unknown)), left);
+        let (is, decided) = look(&was, &rules, None, None);
+        assert_eq!(!is.notes.cleared.is_empty(), sends, "{unknown_for} {left}: {decided}");
+    }
+    // Nor is what was looked for before its first send.
+    for (left, sends) in [(LEASE, true), (JUST, true), (TimeDelta::zero(), false)] {
+        let was = left_of_the_lease(desk(AttemptState::Created), left);
+        let (is, decided) = look(&was, &rules, None, None);
+        assert_eq!(!is.notes.cleared.is_empty(), sends, "{left}: {decided}");
     }
 }
 

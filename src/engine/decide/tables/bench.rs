@@ -37,6 +37,9 @@ pub(super) fn now() -> Instant {
     "2026-01-20T02:00:00Z".parse().unwrap()
 }
 
+/// How long a lease holds.
+pub(super) const LEASE: TimeDelta = TimeDelta::minutes(3);
+
 pub(super) fn ago(span: TimeDelta) -> Option<Instant> {
     Some(now() - span)
 }
@@ -53,8 +56,17 @@ pub(super) fn rules(flags: &[(&str, &str)]) -> Rules {
         ("plans.monthly.currency", "HKD"),
         ("plans.monthly.interval", "month"),
         ("plans.monthly.description", "Monthly plan"),
+        ("protocol.lease", "3m"),
+        ("dunning.default.funds", "1d, 3d"),
+        ("dunning.default.refused", "2d"),
+        ("dunning.default.technical", "2h, 1d"),
+        ("dunning.default.end", "suspend"),
     ];
-    let all = own.iter().chain(flags).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let all = own
+        .iter()
+        .filter(|it| !flags.iter().any(|flag| flag.0 == it.0))
+        .chain(flags)
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     let settings = match config::load(&Sources::of_flags(all.collect())) {
         Ok(loaded) => loaded.settings,
         Err(faults) => panic!("the settings of the tables are wrong:\n{faults}"),
@@ -88,6 +100,7 @@ pub(super) fn attempt(id: i64, n: i64, state: AttemptState) -> Attempt {
         is_first: false,
         epoch: EPOCH,
         leased_epoch: EPOCH,
+        leased_until: now() + LEASE,
         state,
         payment_id: knows.then(|| OURS.to_owned()),
         next_at: state.is_live().then_some(now()),

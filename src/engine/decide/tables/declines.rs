@@ -32,13 +32,7 @@ fn every_decline_has_its_next_step() {
     for (file, end) in
         [("declined-suspend.txt", "suspend"), ("declined-cancel.txt", "cancel"), ("declined-keep.txt", "keep")]
     {
-        let waits = [
-            ("dunning.default.funds", "1d, 3d"),
-            ("dunning.default.refused", "2d"),
-            ("dunning.default.technical", "2h, 1d"),
-        ];
-        let flags: Vec<_> = waits.into_iter().chain([("dunning.default.end", end)]).collect();
-        let rules = rules(&flags);
+        let rules = rules(&[("dunning.default.end", end)]);
         let mut grouped = Grouped::default();
         for code in CODES {
             for &state in SubscriptionState::ALL {

@@ -40,6 +40,10 @@ const CHANGES: &[Change] = &[
         context.standing.continuity_from = Some(desk.charge.due_at + TimeDelta::microseconds(1))
     }),
     ("due at the fence", |desk, context| context.standing.continuity_from = Some(desk.charge.due_at)),
+    ("beside what was not looked up", |_, context| context.standing.unsurveyed = true),
+    ("looked up just now", |desk, _| missing(desk, TimeDelta::minutes(1))),
+    ("looked up a lease ago", |desk, _| missing(desk, super::bench::LEASE)),
+    ("looked up before the fence", |desk, _| missing(desk, TimeDelta::hours(2))),
     ("held", |_, context| context.standing.held = true),
     ("braked", |_, context| context.standing.braked = true),
     ("closed", |_, context| context.standing.closed = true),
@@ -55,6 +59,10 @@ fn source(desk: &mut Desk, state: SourceState) {
     if let Some(source) = &mut desk.source {
         source.state = state;
     }
+}
+
+fn missing(desk: &mut Desk, ago: TimeDelta) {
+    desk.charge.attempts.last_mut().unwrap().missing_since = super::bench::ago(ago);
 }
 
 fn amount(desk: &mut Desk, minor: i64) {
