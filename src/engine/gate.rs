@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use crate::clock::Instant;
 use crate::config;
 use crate::engine::refusals::Refusals;
+use crate::engine::share::Part;
 use crate::engine::turns::Turns;
 use crate::gateway::budget::TokenBucket;
 use crate::gateway::circuit::{Cause, Circuit, Failure, Permit, Signal, State};
@@ -227,12 +228,15 @@ impl Gate {
         settled
     }
 
-    /// The account's budget is shared: each of `living` daemons has its part of it.
-    pub(super) fn share_among(&self, living: i64) {
+    /// The account's budget is shared: this daemon has its part of it, one request a second of each kind at least.
+    pub(super) fn take(&self, part: Part) {
+        let daemons = match part {
+            Part::Equal { among } => among,
+            Part::Least => u32::MAX,
+        };
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let living = u32::try_from(living.max(1)).unwrap_or(u32::MAX);
-        inside.writes.share_among(living);
-        inside.reads.share_among(living);
+        inside.writes.share_among(daemons);
+        inside.reads.share_among(daemons);
     }
 
     /// How it stands.
