@@ -39,6 +39,7 @@ mod share;
 mod standing;
 mod steady;
 mod turns;
+mod ways;
 
 use std::sync::Arc;
 
