@@ -35,9 +35,11 @@ mod pace;
 mod post;
 mod process;
 mod refusals;
+mod share;
 mod standing;
 mod steady;
 mod turns;
+mod ways;
 
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ use crate::store::{Store, StoreError};
 pub use gate::{BudgetFigures, Gate, GateFigures, GateState};
 pub use pace::{HeldBack, Pace, unknown_limit};
 pub use rules::Rules;
+pub use share::Share;
 pub use steady::Steady;
 
 /// What stops a tick. The next one tries again.
@@ -122,6 +125,8 @@ pub struct Engine {
     pub steady: Arc<Steady>,
     /// How fast it sends.
     pub pace: Arc<Pace>,
+    /// From when it has its part of the budget.
+    pub share: Arc<Share>,
     /// What its audits have come to.
     pub audited: Arc<audit::AuditCount>,
 }

@@ -136,7 +136,7 @@ pub struct Budget {
 /// `[circuit]`
 #[derive(Debug, Clone)]
 pub struct Circuit {
-    /// This many 5xx answers and time-outs in a row open the circuit.
+    /// This many 5xx answers and time-outs in a row open the circuit; payments and looks are counted apart.
     pub failures: NonZeroU32,
     /// How long it stays open before one call probes.
     pub probe_after: Duration,

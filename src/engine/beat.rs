@@ -15,7 +15,7 @@ use crate::engine::process::{is_alive, is_of_this_machine};
 use crate::engine::rules::delta;
 use crate::engine::{Engine, EngineError};
 use crate::store::fences::{FenceStateRow, NewFence};
-use crate::store::nodes::NodeRow;
+use crate::store::nodes::{LivingRow, NodeRow};
 use crate::store::reviews::NewReview;
 use crate::store::{StoreError, Tx};
 
@@ -92,7 +92,9 @@ impl Engine {
             };
             let raised = self.look_back(&mut tx, &known, &fence).await?;
             self.plan_days(&mut tx, now).await?;
+            let living = tx.living_nodes(now - ALIVE_WITHIN).await?;
             tx.commit().await?;
+            self.take_part(node.as_ref(), &living, now);
             // A clock that these books are held for is not taken for right by whoever starts meanwhile.
             if fence.held_reason.as_deref() != Some("clock") {
                 self.steady.trust(now, before, boot);
@@ -149,6 +151,7 @@ impl Engine {
                 fence = tx.fence().await?;
             }
             tx.commit().await?;
+            self.take_part(node.as_ref(), &living, now);
             // Only what stands in the books is remembered: a round that failed has neither told nor trusted.
             self.steady.comes_round(boot);
             self.steady.tell(clocked.told);
@@ -161,18 +164,24 @@ impl Engine {
                 say(raised);
             }
             let sends = node.map_or(0, |node| node.sends) + raised.as_ref().map_or(0, |raised| raised.lost_sends);
+            let living = i64::try_from(living.len()).unwrap_or(i64::MAX);
             Ok((Beat { living, held: fence.held_reason, braked: fence.braked_reason, raised }, sends))
         };
         match work.await {
             Ok((beat, sends)) => {
                 // A file that is gone, or could not be written before, is made anew.
                 self.high_water.keep(sends, beat.held.is_none())?;
-                self.gate.share_among(beat.living);
                 Ok(beat)
             }
             Err(StoreError::Moved { table: "nodes" }) => Err(BeatError::Replaced(self.node.to_string())),
             Err(error) => Err(EngineError::of("beat")(error).into()),
         }
+    }
+
+    /// Takes this daemon's part of the account's budget, from the first request on; `me` as it stood in the books before now.
+    fn take_part(&self, me: Option<&NodeRow>, living: &[LivingRow], now: Instant) {
+        let others: Vec<&LivingRow> = living.iter().filter(|it| *it.name != *self.node).collect();
+        self.gate.take(self.share.part(me, &others, now));
     }
 
     /// A mark of the same books that another daemon wrote, as after a change of the host's name, is held against what the books know of

@@ -6,12 +6,15 @@ use chrono::TimeDelta;
 
 use crate::clock::Instant;
 use crate::config;
-use crate::engine::refusals::Refusals;
+use crate::engine::share::Part;
 use crate::engine::turns::Turns;
+use crate::engine::ways::{Causes, Ways};
 use crate::gateway::budget::TokenBucket;
-use crate::gateway::circuit::{Cause, Circuit, Failure, Permit, Signal, State};
+use crate::gateway::circuit::{Cause, Permit, Signal};
 use crate::gateway::meter::Reads;
 use crate::gateway::outcome::PostOutcome;
+
+pub(super) use crate::engine::ways::Kind;
 
 /// After the gateway said that we ask too much, nothing is sent for so long.
 const PAUSE_AFTER_RATE_LIMIT: TimeDelta = TimeDelta::seconds(1);
@@ -24,24 +27,12 @@ pub struct Gate(Mutex<Inside>);
 struct Inside {
     writes: TokenBucket,
     reads: TokenBucket,
-    /// Whether the gateway works, for us.
-    gateway: Way,
-    /// Whether we may pay. Reads go on while we may not, and prove nothing of it.
-    payments: Way,
-    refusals: Refusals,
+    ways: Ways,
     /// When reads that were not granted may be asked for again.
     turns: Turns,
     /// Requests that were made since the start.
     writes_spent: u64,
     reads_spent: u64,
-}
-
-/// A circuit, and whose probe it is.
-#[derive(Debug)]
-struct Way {
-    circuit: Circuit,
-    /// The circuit let one request probe, and whoever was given it had nothing to send: the next who asks has it.
-    spare_probe: bool,
 }
 
 /// What readiness and status show.
@@ -71,13 +62,6 @@ pub struct BudgetFigures {
     pub per_second: Option<u32>,
     /// Requests that it has made since it started.
     pub spent: u64,
-}
-
-/// Requests of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Write,
-    Read,
 }
 
 /// What the gate grants. What is not used of it goes back when it is dropped.
@@ -127,28 +111,25 @@ impl Gate {
         Gate(Mutex::new(Inside {
             writes: TokenBucket::new(budget.writes_per_second),
             reads: TokenBucket::new(budget.reads_per_second),
-            gateway: Way::new(circuit),
-            payments: Way::new(circuit),
-            refusals: Refusals::default(),
+            ways: Ways::new(circuit),
             turns: Turns::default(),
             writes_spent: 0,
             reads_spent: 0,
         }))
     }
 
-    /// Up to `wanted` requests of a kind, taken from the budget. While a circuit is open a single request probes now and then; while
-    /// that is the gateway's, of whichever kind asks first and has something to send.
+    /// Up to `wanted` requests of a kind, taken from the budget. While a circuit is open a single request of its kind probes now and
+    /// then; while that is the gateway's, of whichever kind asks first and has something to send.
     pub(super) fn ask(&self, kind: Kind, wanted: u32, now: Instant) -> Grant<'_> {
         let grant = |requests, wake_at| Grant { gate: self, kind, requests, wake_at };
         if wanted == 0 {
             return grant(0, None);
         }
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let way = inside.way(kind);
-        let (wanted, probes) = match way.permit(now) {
-            Permit::All => (wanted, false),
-            Permit::Probe => (1, true),
-            Permit::None => return grant(0, way.probe_at()),
+        let (wanted, probes) = match inside.ways.permit(kind, now) {
+            (Permit::All, _) => (wanted, false),
+            (Permit::Probe, _) => (1, true),
+            (Permit::None, probe_at) => return grant(0, probe_at),
         };
         let bucket = match kind {
             Kind::Write => &mut inside.writes,
@@ -156,14 +137,16 @@ impl Gate {
         };
         let requests = bucket.take(now, wanted);
         let wake_at = bucket.next_at(now);
-        inside.way(kind).spare_probe = probes && requests == 0;
+        if probes && requests == 0 {
+            inside.ways.give_back(kind);
+        }
         grant(requests, wake_at)
     }
 
     /// How long each of so many reads has to wait that were not granted now.
     pub(super) fn turns(&self, count: usize, now: Instant) -> Vec<TimeDelta> {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let probe_at = inside.gateway.probe_at();
+        let probe_at = inside.ways.look_probes_at();
         let first = inside.reads.next_at(now).max(probe_at).unwrap_or(now);
         let rate = inside.reads.rate(now).and_then(|rate| i32::try_from(rate).ok()).unwrap_or(i32::MAX);
         let pace = TimeDelta::seconds(1) / rate.max(1);
@@ -184,60 +167,47 @@ impl Gate {
             Kind::Write => inside.writes.give_back(unused),
             Kind::Read => inside.reads.give_back(unused),
         }
-        // A probe that nobody sent would otherwise hold the circuit until it is taken for lost, and a verb that has nothing to send
-        // could take every probe from one that has.
-        let way = inside.way(kind);
-        way.spare_probe |= matches!(way.circuit.state(), State::Probing { .. });
+        inside.ways.give_back(kind);
     }
 
     /// Notes what a look came to, for which one read was granted.
     pub(super) fn note_look(&self, signal: Signal, reads: Reads, now: Instant) {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let was = inside.cause();
-        inside.gateway.circuit.note(now, signal);
-        inside.spend(1, reads, now);
-        tell(was, inside.cause());
+        let was = inside.ways.causes();
+        let is_limited = inside.spend(1, reads, now);
+        inside.ways.hear_look(signal, is_limited, now);
+        tell(was, inside.ways.causes());
     }
 
-    /// Notes what the POST of a charge came to, and gives it back as it is to be settled: a 403 that payment after payment gets is
-    /// our fault, although reads are admitted.
+    /// Notes what the POST of a charge came to, and gives it back as it is to be settled.
     pub(super) fn note_post(&self, charge_id: i64, outcome: PostOutcome, reads: Reads, now: Instant) -> PostOutcome {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let was = inside.cause();
-        // The answer itself shows that the gateway works; of the right to pay only a payment or its refusal tells.
-        inside.gateway.circuit.note(now, outcome.signal());
-        if matches!(outcome, PostOutcome::Unsent { pause: true, .. }) {
-            inside.writes.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
+        let was = inside.ways.causes();
+        // The gateway has asked for a pause, and limits our rate all the same after it: that counts. The rest of a volley does not.
+        let pauses = matches!(outcome, PostOutcome::Unsent { pause: true, .. });
+        let is_limited = pauses && inside.writes.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
+        if inside.spend(0, reads, now) {
+            inside.ways.hear_look(Signal::Nothing, true, now);
         }
-        inside.spend(0, reads, now);
-        let in_a_row = inside.refusals.hear(charge_id, &outcome);
-        let settled = match outcome {
-            // While payments are held back as refused, one more 403 tells no more of its own payment than those before.
-            PostOutcome::Rejected { status: 403, request_id, .. } if in_a_row || !inside.payments.is_closed() => {
-                inside.payments.circuit.on_failure(now, Failure::OurFault { status: 403 });
-                PostOutcome::OurFault { status: 403, request_id }
-            }
-            PostOutcome::Answered(_) | PostOutcome::AnsweredWrong { .. } => {
-                inside.payments.circuit.on_success(now);
-                outcome
-            }
-            outcome => outcome,
-        };
-        tell(was, inside.cause());
+        let settled = inside.ways.hear_post(charge_id, outcome, is_limited, now);
+        tell(was, inside.ways.causes());
         settled
     }
 
-    /// The account's budget is shared: each of `living` daemons has its part of it.
-    pub(super) fn share_among(&self, living: i64) {
+    /// The account's budget is shared: this daemon has its part of it, one request a second of each kind at least.
+    pub(super) fn take(&self, part: Part) {
+        let daemons = match part {
+            Part::Equal { among } => among,
+            Part::Least => u32::MAX,
+        };
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let living = u32::try_from(living.max(1)).unwrap_or(u32::MAX);
-        inside.writes.share_among(living);
-        inside.reads.share_among(living);
+        inside.writes.share_among(daemons);
+        inside.reads.share_among(daemons);
     }
 
     /// How it stands.
     pub fn state(&self) -> GateState {
-        let cause = self.0.lock().unwrap_or_else(PoisonError::into_inner).cause();
+        let cause = self.0.lock().unwrap_or_else(PoisonError::into_inner).ways.causes().first();
         GateState { closed: cause.is_none(), cause: cause.map(|cause| cause.to_string()) }
     }
 
@@ -246,8 +216,9 @@ impl Gate {
         let inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let figures = |bucket: &TokenBucket, spent| BudgetFigures { per_second: bucket.rate(now), spent };
         GateFigures {
-            cause: inside.cause().map(|cause| match cause {
+            cause: inside.ways.causes().first().map(|cause| match cause {
                 Cause::ServerTrouble { .. } => "server_trouble",
+                Cause::RateLimited { .. } => "rate_limited",
                 Cause::OurFault { .. } => "refused",
             }),
             writes: figures(&inside.writes, inside.writes_spent),
@@ -257,68 +228,24 @@ impl Gate {
 }
 
 impl Inside {
-    /// The circuit that decides over requests of a kind.
-    fn way(&mut self, kind: Kind) -> &mut Way {
-        match kind {
-            Kind::Write if self.gateway.is_closed() && !self.payments.is_closed() => &mut self.payments,
-            Kind::Write | Kind::Read => &mut self.gateway,
-        }
-    }
-
-    /// Takes from the budget what was read beyond what was granted.
-    fn spend(&mut self, granted: u32, reads: Reads, now: Instant) {
+    /// Takes from the budget what was read beyond what was granted. Whether the gateway limited our rate, and this is the first that we hear
+    /// of it since the last pause.
+    fn spend(&mut self, granted: u32, reads: Reads, now: Instant) -> bool {
         let beyond = reads.made.saturating_sub(granted);
         self.reads.debit(now, beyond);
         self.reads_spent += u64::from(beyond);
-        if reads.rate_limited {
-            self.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT);
-        }
-    }
-
-    /// Why something is held back.
-    fn cause(&self) -> Option<Cause> {
-        self.gateway.cause().or_else(|| self.payments.cause())
+        reads.rate_limited && self.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT)
     }
 }
 
-impl Way {
-    fn new(settings: &config::Circuit) -> Way {
-        Way { circuit: Circuit::new(settings), spare_probe: false }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.cause().is_none()
-    }
-
-    fn cause(&self) -> Option<Cause> {
-        match self.circuit.state() {
-            State::Closed { .. } => None,
-            State::Open { cause, .. } | State::Probing { cause, .. } => Some(cause.clone()),
+/// Says what begins to pause, and what goes on.
+fn tell(was: Causes, is: Causes) {
+    for (what, was, is) in [("sending", was.sends, is.sends), ("looking up", was.looks, is.looks)] {
+        match (was, is) {
+            (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "{what} pauses"),
+            (Some(_), None) => tracing::info!("{what} goes on"),
+            (None, None) | (Some(_), Some(_)) => {}
         }
-    }
-
-    /// What may go now; a spare probe goes to whoever asks.
-    fn permit(&mut self, now: Instant) -> Permit {
-        let permit = self.circuit.allows(now);
-        let spare = std::mem::take(&mut self.spare_probe) && matches!(self.circuit.state(), State::Probing { .. });
-        if permit == Permit::None && spare { Permit::Probe } else { permit }
-    }
-
-    /// When the next request may probe.
-    fn probe_at(&self) -> Option<Instant> {
-        match self.circuit.state() {
-            State::Closed { .. } => None,
-            State::Open { probe_at, .. } => Some(*probe_at),
-            State::Probing { next_probe_at, .. } => Some(*next_probe_at),
-        }
-    }
-}
-
-fn tell(was: Option<Cause>, is: Option<Cause>) {
-    match (was, is) {
-        (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "sending pauses"),
-        (Some(_), None) => tracing::info!("sending goes on"),
-        (None, None) | (Some(_), Some(_)) => {}
     }
 }
 
@@ -329,8 +256,11 @@ mod tests {
 
     use super::*;
     use crate::clock::instant_from_micros;
+    use crate::gateway::circuit::{Failure, Trouble};
+    use crate::gateway::outcome::Reason;
 
     const NOTHING_READ: Reads = Reads { made: 0, rate_limited: false };
+    const ONE_READ: Reads = Reads { made: 1, rate_limited: false };
 
     fn at(millis: i64) -> Instant {
         instant_from_micros(1_800_000_000_000_000 + millis * 1_000)
@@ -359,6 +289,14 @@ mod tests {
 
     fn forbidden() -> PostOutcome {
         PostOutcome::Rejected { status: 403, error_codes: Vec::new(), request_id: None }
+    }
+
+    fn not_payable() -> PostOutcome {
+        PostOutcome::Rejected { status: 422, error_codes: Vec::new(), request_id: None }
+    }
+
+    fn broken() -> PostOutcome {
+        PostOutcome::Unknown { reason: Reason::Status(503), server_error: true, request_id: None }
     }
 
     /// A gate that holds payments back because three charges were forbidden.
@@ -399,6 +337,84 @@ mod tests {
         drop(probe);
         assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);
         assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 0);
+    }
+
+    #[test]
+    fn one_rate_limit_only_pauses_and_one_after_each_of_several_pauses_holds_payments_back() {
+        let gate = gate();
+        let limited = || PostOutcome::Unsent { reason: Reason::RateLimited, pause: true };
+        for second in 0..5 {
+            let now = at(second * 1_100);
+            assert!(gate.state().closed, "{second}");
+            let sent = take(&gate, Kind::Write, 5, now);
+            assert!(sent > 0, "{second}: the pause is over");
+            // A volley is one rate limit, however large it is.
+            for _ in 0..64 {
+                gate.note_post(1, limited(), NOTHING_READ, now);
+            }
+            assert_eq!(take(&gate, Kind::Write, 5, now + TimeDelta::milliseconds(999)), 0);
+        }
+        assert_eq!(gate.figures(at(4_400)).cause, Some("rate_limited"));
+        assert!(gate.state().cause.is_some_and(|cause| cause.contains("it took no POST requests")));
+        assert_eq!(gate.ask(Kind::Write, 5, at(64_399)).wake_at, Some(at(64_400)));
+        assert_eq!(take(&gate, Kind::Read, 5, at(64_399)), 5, "looks go on");
+        gate.note_look(Signal::Success, ONE_READ, at(64_399));
+        assert_eq!(take(&gate, Kind::Write, 5, at(64_400)), 1, "one probe");
+        gate.note_post(2, limited(), NOTHING_READ, at(64_401));
+        assert_eq!(take(&gate, Kind::Write, 5, at(124_400)), 0);
+        assert_eq!(take(&gate, Kind::Write, 5, at(124_401)), 1, "and another after the same wait");
+        gate.note_post(3, not_payable(), NOTHING_READ, at(124_402));
+        assert!(gate.state().closed && take(&gate, Kind::Write, 2, at(124_600)) == 2);
+    }
+
+    #[test]
+    fn trouble_with_payments_alone_leaves_looks_alone_and_only_a_payment_ends_it() {
+        let gate = gate();
+        gate.note_post(1, broken(), NOTHING_READ, at(0));
+        assert_eq!(gate.figures(at(0)).cause, Some("server_trouble"));
+        assert!(gate.state().cause.is_some_and(|cause| cause.contains("the last 1 POST requests met server errors")));
+        assert_eq!(take(&gate, Kind::Read, 3, at(0)), 3);
+        gate.note_look(Signal::Success, ONE_READ, at(0));
+        assert_eq!(take(&gate, Kind::Write, 5, at(59_999)), 0, "a look that is answered proves nothing of payments");
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);
+        gate.note_look(Signal::Success, ONE_READ, at(60_001));
+        assert!(!gate.state().closed);
+        let refused = gate.note_post(2, forbidden(), NOTHING_READ, at(60_002));
+        assert!(matches!(refused, PostOutcome::Rejected { status: 403, .. }), "that payment's own: nothing is refused");
+        assert!(gate.state().closed);
+    }
+
+    #[test]
+    fn a_payment_probes_where_both_ways_let_it_and_looks_may_go_first() {
+        let gate = gate();
+        gate.note_post(1, broken(), NOTHING_READ, at(0));
+        gate.note_look(Signal::Failure(Failure::ServerTrouble(Trouble::TimeOut)), ONE_READ, at(5_000));
+        let early = gate.ask(Kind::Write, 5, at(60_000));
+        assert_eq!((early.requests(), early.wake_at), (0, Some(at(65_000))), "the gateway's own wait is longer");
+        drop(early);
+        assert_eq!(take(&gate, Kind::Read, 5, at(65_000)), 1);
+        assert_eq!(take(&gate, Kind::Write, 5, at(65_000)), 0, "one at a time");
+        gate.note_look(Signal::Success, ONE_READ, at(65_100));
+        assert_eq!(take(&gate, Kind::Write, 5, at(65_100)), 1, "its probe was kept");
+        gate.note_post(1, broken(), NOTHING_READ, at(65_200));
+        assert_eq!((take(&gate, Kind::Write, 5, at(65_300)), take(&gate, Kind::Read, 2, at(65_300))), (0, 2));
+    }
+
+    #[test]
+    fn looks_that_are_limited_after_each_pause_are_held_back_alone() {
+        let gate = gate();
+        let limited = Reads { made: 1, rate_limited: true };
+        for second in 0..5 {
+            assert!(gate.state().closed && take(&gate, Kind::Read, 5, at(second * 1_100)) > 0, "{second}");
+            gate.note_look(Signal::Nothing, limited, at(second * 1_100));
+        }
+        assert!(gate.state().cause.is_some_and(|cause| cause.contains("it took no GET requests")));
+        assert_eq!(gate.turns(1, at(4_400)), [TimeDelta::minutes(1)]);
+        assert_eq!(take(&gate, Kind::Write, 5, at(4_400)), 5);
+        gate.note_post(1, not_payable(), NOTHING_READ, at(4_400));
+        assert_eq!((take(&gate, Kind::Read, 5, at(64_399)), take(&gate, Kind::Read, 5, at(64_400))), (0, 1));
+        gate.note_look(Signal::Success, ONE_READ, at(64_500));
+        assert!(gate.state().closed);
     }
 
     #[test]

@@ -100,16 +100,17 @@ impl TokenBucket {
     }
 
     /// The gateway limited our rate: nothing goes until `instant`, and then half as much, growing back over twenty seconds.
-    /// A volley of such answers, all to requests from before the pause, halves the rate once.
-    pub fn pause_until(&mut self, instant: Instant) {
-        if self.granted_since_pause {
+    /// A volley of such answers, all to requests from before the pause, halves the rate once. Whether this one is the first of its volley.
+    pub fn pause_until(&mut self, instant: Instant) -> bool {
+        let is_first = std::mem::take(&mut self.granted_since_pause);
+        if is_first {
             self.rate = (self.rate / 2).max(1);
-            self.granted_since_pause = false;
         }
         self.parts = self.parts.min(burst(self.rate) * TOKEN);
         let until = self.paused_until.map_or(instant, |known| known.max(instant));
         self.paused_until = Some(until);
         self.grows_from = Some(until);
+        is_first
     }
 
     /// The rate granted now, in requests a second; none where unlimited.
@@ -209,9 +210,8 @@ mod tests {
     fn a_volley_of_429_pauses_and_halves_once_and_the_rate_grows_back() {
         let mut bucket = bucket(100);
         bucket.take(at(0), 10);
-        for _ in 0..64 {
-            bucket.pause_until(at(1_000));
-        }
+        let firsts = (0..64).filter(|_| bucket.pause_until(at(1_000))).count();
+        assert_eq!(firsts, 1);
         assert_eq!((bucket.available(at(999)), bucket.rate(at(999))), (0, Some(50)));
         assert_eq!(bucket.next_at(at(10)), Some(at(1_000)));
         assert_eq!(bucket.take(at(1_000), 100), 5);

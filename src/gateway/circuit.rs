@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::config;
 
+/// So often in a row must the gateway limit our rate, each time after a pause that it had asked for, until nothing but a probe is sent.
+pub const RATE_LIMITS_IN_A_ROW: u32 = 5;
+
 /// Decides whether a request may go. Closed: all may; open: none; after a wait one probes.
 #[derive(Debug, Clone)]
 pub struct Circuit {
@@ -13,7 +16,19 @@ pub struct Circuit {
     probe_after: Duration,
     probe_after_refusal: Duration,
     host: String,
+    asked: Asked,
     state: State,
+}
+
+/// Which requests a circuit hears of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// GET requests, and what the answer to any request shows of all.
+    All,
+    /// POST requests.
+    Posts,
+    /// GET requests.
+    Gets,
 }
 
 /// What readiness shows.
@@ -21,8 +36,10 @@ pub struct Circuit {
 pub enum State {
     /// Requests go.
     Closed {
-        /// Failures since the last success.
+        /// Server errors and time-outs since the last success.
         failures_in_a_row: u32,
+        /// Rate limits since then, of which each came after a pause.
+        rate_limits_in_a_row: u32,
     },
     /// None goes.
     Open {
@@ -44,6 +61,9 @@ pub enum State {
     },
 }
 
+/// Nothing has failed since the last success.
+const CLOSED: State = State::Closed { failures_in_a_row: 0, rate_limits_in_a_row: 0 };
+
 /// Why the circuit is open. `Display` names the operator's next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
@@ -51,10 +71,19 @@ pub enum Cause {
     ServerTrouble {
         /// So many in a row.
         failures: u32,
+        /// Of these requests.
+        asked: Asked,
         /// The gateway's host and port.
         host: String,
         /// The last of them.
         last: Trouble,
+    },
+    /// 429 after 429, and the pauses between them do not help.
+    RateLimited {
+        /// So many in a row.
+        times: u32,
+        /// Of these requests.
+        asked: Asked,
     },
     /// 401 or 403, and not for one payment alone.
     OurFault {
@@ -92,6 +121,8 @@ pub enum Trouble {
 pub enum Failure {
     /// 5xx, time-out, refused connection.
     ServerTrouble(Trouble),
+    /// 429, to a request that was made after the pause for the one before.
+    RateLimited,
     /// Our key or account is refused.
     OurFault {
         /// 401 or 403.
@@ -106,19 +137,20 @@ pub enum Signal {
     Success,
     /// It does not, for us.
     Failure(Failure),
-    /// Neither: a rate limit, an odd answer.
+    /// Neither: an odd answer, or a rate limit, of which whoever keeps the budget knows whether it counts.
     Nothing,
 }
 
 impl Circuit {
-    /// A closed circuit.
-    pub fn new(settings: &config::Circuit) -> Self {
+    /// A closed circuit over these requests.
+    pub fn new(settings: &config::Circuit, asked: Asked) -> Self {
         Circuit {
             failures: settings.failures.get(),
             probe_after: settings.probe_after,
             probe_after_refusal: settings.probe_after_refusal,
             host: settings.gateway_host.clone(),
-            state: State::Closed { failures_in_a_row: 0 },
+            asked,
+            state: CLOSED,
         }
     }
 
@@ -155,34 +187,59 @@ impl Circuit {
     /// A request was answered. While open, without a probe, it is the late answer to a request from before, and says nothing.
     pub fn on_success(&mut self, _now: Instant) {
         match self.state {
-            State::Closed { .. } | State::Probing { .. } => self.state = State::Closed { failures_in_a_row: 0 },
+            State::Closed { .. } | State::Probing { .. } => self.state = CLOSED,
             State::Open { .. } => {}
         }
     }
 
     /// A request failed. While open only a refusal of our key still counts: it names another remedy and waits longer.
     pub fn on_failure(&mut self, now: Instant, failure: Failure) {
-        let (since, failures) = match self.state {
-            State::Closed { failures_in_a_row } => (now, failures_in_a_row.saturating_add(1)),
-            State::Open { since, cause: Cause::ServerTrouble { failures, .. }, .. } => match failure {
-                Failure::ServerTrouble(_) => return,
-                Failure::OurFault { .. } => (since, failures),
-            },
-            State::Open { cause: Cause::OurFault { .. }, .. } => return,
-            State::Probing { since, cause: Cause::ServerTrouble { failures, .. }, .. } => {
-                (since, failures.saturating_add(1))
+        let (since, cause) = match (&self.state, failure) {
+            (State::Closed { failures_in_a_row, rate_limits_in_a_row }, failure) => {
+                let (mut failures, mut limits) = (*failures_in_a_row, *rate_limits_in_a_row);
+                match failure {
+                    Failure::ServerTrouble(_) => failures = failures.saturating_add(1),
+                    Failure::RateLimited => limits = limits.saturating_add(1),
+                    Failure::OurFault { .. } => {}
+                }
+                let opens = match failure {
+                    Failure::ServerTrouble(_) => failures >= self.failures,
+                    Failure::RateLimited => limits >= RATE_LIMITS_IN_A_ROW,
+                    Failure::OurFault { .. } => true,
+                };
+                if !opens {
+                    self.state = State::Closed { failures_in_a_row: failures, rate_limits_in_a_row: limits };
+                    return;
+                }
+                (now, self.cause(failure, failures, limits))
             }
-            State::Probing { since, cause: Cause::OurFault { .. }, .. } => (since, self.failures),
-        };
-        let cause = match failure {
-            Failure::ServerTrouble(_) if failures < self.failures => {
-                self.state = State::Closed { failures_in_a_row: failures };
-                return;
+            (State::Open { cause: Cause::OurFault { .. }, .. }, _)
+            | (State::Open { .. }, Failure::ServerTrouble(_) | Failure::RateLimited) => return,
+            (State::Open { since, .. }, failure @ Failure::OurFault { .. }) => (*since, self.cause(failure, 0, 0)),
+            (State::Probing { since, cause, .. }, failure) => {
+                // What opened it for another reason has not been counted: the probe is one more than it takes to open.
+                let failures = match cause {
+                    Cause::ServerTrouble { failures, .. } => failures.saturating_add(1),
+                    Cause::RateLimited { .. } | Cause::OurFault { .. } => self.failures,
+                };
+                let limits = match cause {
+                    Cause::RateLimited { times, .. } => times.saturating_add(1),
+                    Cause::ServerTrouble { .. } | Cause::OurFault { .. } => RATE_LIMITS_IN_A_ROW,
+                };
+                (*since, self.cause(failure, failures, limits))
             }
-            Failure::ServerTrouble(last) => Cause::ServerTrouble { failures, host: self.host.clone(), last },
-            Failure::OurFault { status } => Cause::OurFault { status },
         };
         self.state = State::Open { since, probe_at: now + self.wait(&cause), cause };
+    }
+
+    fn cause(&self, failure: Failure, failures: u32, times: u32) -> Cause {
+        match failure {
+            Failure::ServerTrouble(last) => {
+                Cause::ServerTrouble { failures, asked: self.asked, host: self.host.clone(), last }
+            }
+            Failure::RateLimited => Cause::RateLimited { times, asked: self.asked },
+            Failure::OurFault { status } => Cause::OurFault { status },
+        }
     }
 
     /// How it stands.
@@ -192,7 +249,7 @@ impl Circuit {
 
     fn wait(&self, cause: &Cause) -> Duration {
         match cause {
-            Cause::ServerTrouble { .. } => self.probe_after,
+            Cause::ServerTrouble { .. } | Cause::RateLimited { .. } => self.probe_after,
             Cause::OurFault { .. } => self.probe_after_refusal,
         }
     }
@@ -201,10 +258,15 @@ impl Circuit {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::ServerTrouble { failures, host, last } => write!(
+            Cause::ServerTrouble { failures, asked, host, last } => write!(
                 f,
-                "the last {failures} requests met server errors or silence, last: {host}, {last}; see the gateway's status page and this machine's \
+                "the last {failures} {asked} met server errors or silence, last: {host}, {last}; see the gateway's status page and this machine's \
                  network; sending goes on by itself once a probe is answered"
+            ),
+            Cause::RateLimited { times, asked } => write!(
+                f,
+                "the gateway limits our rate (429): {times} times in a row, after a pause each, it took no {asked}; see what else uses this \
+                 account, or lower [budget]; it goes on by itself once a probe is answered"
             ),
             Cause::OurFault { status: 401 } => f.write_str(
                 "the gateway refuses our key (401); check the secret key, that it belongs to this environment, and that it was \
@@ -216,6 +278,16 @@ impl fmt::Display for Cause {
                  account's allowed addresses"
             ),
         }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Asked::All => "requests",
+            Asked::Posts => "POST requests",
+            Asked::Gets => "GET requests",
+        })
     }
 }
 
@@ -241,7 +313,7 @@ mod tests {
     const TROUBLE: Failure = Failure::ServerTrouble(Trouble::Status(503));
 
     fn trouble(failures: u32, last: Trouble) -> Cause {
-        Cause::ServerTrouble { failures, host: "127.0.0.1:8462".to_owned(), last }
+        Cause::ServerTrouble { failures, asked: Asked::All, host: "127.0.0.1:8462".to_owned(), last }
     }
 
     fn at(seconds: i64) -> Instant {
@@ -250,12 +322,13 @@ mod tests {
 
     /// Opens after three failures, probes after 30 s, or 600 s after a refusal.
     fn circuit() -> Circuit {
-        Circuit::new(&config::Circuit {
+        let settings = config::Circuit {
             failures: NonZeroU32::new(3).unwrap(),
             probe_after: Duration::from_secs(30),
             probe_after_refusal: Duration::from_secs(600),
             gateway_host: "127.0.0.1:8462".to_owned(),
-        })
+        };
+        Circuit::new(&settings, Asked::All)
     }
 
     fn opened_by(failure: Failure) -> Circuit {
@@ -349,6 +422,31 @@ mod tests {
         assert_eq!(circuit.allows(at(600)), Permit::Probe);
         circuit.on_failure(at(601), TROUBLE);
         assert_eq!(circuit.allows(at(602)), Permit::None);
+    }
+
+    #[test]
+    fn rate_limits_in_a_row_open_it_and_are_not_counted_with_server_errors() {
+        let mut circuit = circuit();
+        for second in 1..i64::from(RATE_LIMITS_IN_A_ROW) {
+            circuit.on_failure(at(second), Failure::RateLimited);
+            assert_eq!(circuit.allows(at(second)), Permit::All, "a rate limit alone only pauses");
+        }
+        circuit.on_failure(at(5), TROUBLE);
+        circuit.on_failure(at(5), TROUBLE);
+        assert_eq!(circuit.allows(at(5)), Permit::All);
+        circuit.on_failure(at(6), Failure::RateLimited);
+        let cause = Cause::RateLimited { times: RATE_LIMITS_IN_A_ROW, asked: Asked::All };
+        assert!(cause.to_string().contains("limits our rate (429): 5 times in a row"), "{cause}");
+        assert_eq!(circuit.state(), &State::Open { since: at(6), probe_at: at(36), cause });
+        circuit.on_failure(at(7), Failure::RateLimited);
+        assert_eq!((circuit.allows(at(35)), circuit.allows(at(36))), (Permit::None, Permit::Probe));
+        circuit.on_failure(at(37), Failure::RateLimited);
+        let cause = Cause::RateLimited { times: RATE_LIMITS_IN_A_ROW + 1, asked: Asked::All };
+        assert_eq!(circuit.state(), &State::Open { since: at(6), probe_at: at(67), cause });
+        assert_eq!(circuit.allows(at(67)), Permit::Probe);
+        circuit.on_success(at(68));
+        circuit.on_failure(at(69), Failure::RateLimited);
+        assert_eq!(circuit.allows(at(69)), Permit::All, "a success begins the count anew");
     }
 
     #[test]

@@ -28,6 +28,16 @@ row! {
 }
 
 row! {
+    /// A daemon that came round lately.
+    pub LivingRow {
+        /// Its name.
+        name: String,
+        /// When it last came round, or took its name.
+        heartbeat_at: Instant,
+    }
+}
+
+row! {
     /// Whether anything may be sent now, as the books say.
     pub StandingRow {
         /// What fell due before is looked up before its first send.
@@ -182,18 +192,18 @@ impl Tx {
         Ok(())
     }
 
-    /// How many daemons came round since `since`.
+    /// The daemons that came round since `since`.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn living_nodes(&mut self, since: Instant) -> Result<i64, StoreError> {
-        let row: CountRow = self
-            .one(
-                Statement::new("SELECT COUNT(*) AS count FROM nodes WHERE heartbeat_at >= $1 AND stopped_at IS NULL")
-                    .bind(since),
+    pub async fn living_nodes(&mut self, since: Instant) -> Result<Vec<LivingRow>, StoreError> {
+        self.all(
+            Statement::new(
+                "SELECT name, heartbeat_at FROM nodes WHERE heartbeat_at >= $1 AND stopped_at IS NULL ORDER BY name",
             )
-            .await?;
-        Ok(row.count)
+            .bind(since),
+        )
+        .await
     }
 
     /// Gives back the leases of a daemon that is gone; how many. What it was sending is looked up at once.

@@ -45,6 +45,34 @@ async fn a_locked_file_is_told_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn payments_alone_that_fail_and_too_many_unknown_outcomes_are_told_while_looks_are_answered() {
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    let rule = "[[rule]]\nname = \"storm\"\nfault = \"error_before\"\nstatus = 503\non = \"post\"\n";
+    std::fs::write(rules.path(), rule).unwrap();
+    let script = rules.path().display().to_string();
+    for on in BOTH {
+        let mut ground = Ground::new(on, None, 10, &["--settle-after", "0s", "--script", &script]).await;
+        let http = ground.listen();
+        let daemon = ground.daemon();
+        told_of(http, "outcomes", false, "outcomes are unknown, and 5 may be: sending pauses", &daemon).await;
+        told_of(http, "gateway", false, "POST requests met server errors or silence", &daemon).await;
+        let (_, page) = refusals::told(http, "metrics").await;
+        for line in [
+            "dues_unknown_limit_passed 1",
+            "dues_gateway_circuit_open 1",
+            "dues_gateway_circuit_cause{cause=\"server_trouble\"} 1",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{on:?} {line} is missing in\n{page}");
+        }
+        let against = metrics::value(&page, "dues_attempts_unknown_against_limit");
+        assert!(against.is_some_and(|it| it > 5), "{on:?}\n{page}");
+        assert_eq!(daemon.said("\"sending pauses\""), 1, "{on:?}: look-ups do not end it\n{}", daemon.log());
+        assert_eq!(daemon.said("\"sending goes on\""), 0, "{on:?}: look-ups do not end it\n{}", daemon.log());
+        daemon.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn books_that_are_held_or_braked_are_told() {
     for on in BOTH {
         let mut ground = Ground::new(on, None, 1, &["--settle-after", "0s"]).await;

@@ -91,6 +91,52 @@ async fn a_storm_shows_in_the_metrics_in_the_status_and_in_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_storm_shows_everywhere_and_ends_by_a_probe() {
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    // Five volleys, of 9, 4, 2, 1 and 1; then some probes, a second after each other.
+    let rule = "[[rule]]\nname = \"storm\"\nfault = \"rate_limited\"\non = \"post\"\ntimes = 26\n";
+    std::fs::write(rules.path(), rule).unwrap();
+    let script = rules.path().display().to_string();
+    for on in support::world::BOTH {
+        let mut ground = Ground::new(on, None, 30, &["--settle-after", "0s", "--script", &script]).await;
+        let http = ground.listen();
+        ground.flags.push(("budget.writes_per_second".to_owned(), "90".to_owned()));
+        let daemon = ground.daemon();
+        daemon.wait_for("sending pauses");
+        let (status, text) = readiness(http).await;
+        assert_eq!(status, 503, "{on:?} {text}");
+        assert!(text.contains("gateway: the gateway limits our rate (429)"), "{on:?} {text}");
+        let (_, page) = told(http, "metrics").await;
+        for line in [
+            "dues_gateway_circuit_open 1",
+            "dues_gateway_circuit_cause{cause=\"rate_limited\"} 1",
+            "dues_ready{part=\"gateway\"} 0",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{on:?} {line} is missing in\n{page}");
+        }
+        let mut status = String::new();
+        for _ in 0..100 {
+            status = ground.command(&["status"]).1;
+            if status.contains("limits our rate (429)") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(status.contains("limits our rate (429)"), "{on:?}\n{status}");
+        ground.assert_all_paid_once(30).await;
+        assert_eq!(daemon.said("sending goes on"), 1, "{on:?}\n{}", daemon.log());
+        let (status, text) = readiness(http).await;
+        assert_eq!(status, 200, "{on:?} {text}");
+        let store = ground.store().await;
+        let sends = support::world::count(&store, "SELECT CAST(SUM(sends) AS BIGINT) AS sum FROM attempts").await;
+        let steps = support::world::count(&store, "SELECT COUNT(*) AS sum FROM dunning_cases").await;
+        assert_eq!((sends, steps), (30, 0), "{on:?}: what was not taken is given back, and no dunning step is spent");
+        store.close().await;
+        daemon.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_whose_clock_is_not_the_gateways_charges_nobody() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = format!("http://{}", listener.local_addr().unwrap());

@@ -142,6 +142,82 @@ async fn a_rate_limit_storm_pauses_and_burns_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_rate_limit_storm_is_told_and_ends_in_one_probe_now_and_then() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        let storm = Rule::fault("storm", Fault::RateLimited).on(On::Post);
+        world.sandbox.set_script(Script::of([storm.between(at("2026-01-20T00:00:00Z"), at("2026-01-20T03:00:00Z"))]));
+        for number in 0..12 {
+            world.hand_over(&format!("ORD-{number:02}"), "monthly", "2026-01-20", None).await;
+        }
+        let leased = "SELECT CAST(SUM(lease_epoch) AS TEXT) AS line FROM attempts";
+        world.run_until("2026-01-20T02:01:00Z").await;
+        let first_minute = posts(&world);
+        assert!(first_minute <= 12 * 5, "{on:?}: five volleys at the most, not {first_minute} requests");
+        world.run_until("2026-01-20T02:10:00Z").await;
+        let (posts, leases) = (posts(&world), world.lines(leased).await);
+        let state = world.engine.gate.state();
+        assert!(!state.closed && state.cause.is_some_and(|it| it.contains("limits our rate (429)")), "{on:?}");
+        assert_eq!(world.engine.gate.figures(world.clock.now()).cause, Some("rate_limited"), "{on:?}");
+        world.engine.beat().await.unwrap();
+        let condition = world.lines("SELECT COALESCE(condition, '-') AS line FROM nodes").await;
+        assert!(condition[0].contains("limits our rate (429)"), "{on:?} {condition:?}");
+
+        world.clock.advance(Duration::from_secs(10));
+        world.round.until_quiet().await.unwrap();
+        assert_eq!(world.lines(leased).await, leases, "{on:?}: nothing is claimed while none may go");
+        world.run_until("2026-01-20T02:20:10Z").await;
+        let probes = self::posts(&world) - posts;
+        assert!((10..=20).contains(&probes), "{on:?}: one in half a minute at the most, not {probes} in ten");
+
+        world.run_until("2026-01-20T04:00:00Z").await;
+        assert!(world.engine.gate.state().closed, "{on:?}");
+        let states = world.attempts().await;
+        assert!(states.iter().all(|state| state.ends_with("/1 captured")), "{on:?} {states:?}");
+        let once = world.lines("SELECT CAST(MAX(sends) AS TEXT) AS line FROM attempts").await;
+        assert_eq!(once, ["1"], "{on:?}: what was not taken is given back");
+        assert_eq!(world.lines("SELECT state AS line FROM dunning_cases").await, [""; 0], "{on:?}: no step is spent");
+        world.assert_books_agree().await;
+    }
+}
+
+/// POST requests that the gateway was sent.
+fn posts(world: &World) -> u64 {
+    world.engine.gate.figures(world.clock.now()).writes.spent
+}
+
+#[tokio::test]
+async fn payments_alone_that_fail_are_held_back_although_looks_are_answered() {
+    for on in BOTH {
+        // So many unknown outcomes are let be that nothing but the circuit holds sending back.
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[("protocol.unknown_limit", "1000")]).await;
+        let storm = Rule::fault("storm", Fault::ErrorBefore(503)).on(On::Post);
+        world.sandbox.set_script(Script::of([storm.between(at("2026-01-20T00:00:00Z"), at("2026-01-20T02:10:00Z"))]));
+        for number in 0..40 {
+            world.hand_over(&format!("ORD-{number:02}"), "monthly", "2026-01-20", None).await;
+        }
+        world.run_until("2026-01-20T02:00:00Z").await;
+        let volley = posts(&world);
+        assert!(volley < 12, "{on:?}: a burst of the budget, not {volley}");
+        let state = world.engine.gate.state();
+        let cause = state.cause.unwrap_or_default();
+        assert!(!state.closed && cause.contains("POST requests met server errors or silence"), "{on:?} {cause}");
+        let looked = "SELECT CAST(COUNT(*) AS TEXT) AS line FROM attempts WHERE state = 'unknown' AND looks > 0";
+        assert_eq!(world.lines(looked).await, [volley.to_string()], "{on:?}: all that was sent is looked up at once");
+        world.run_until("2026-01-20T02:09:59Z").await;
+        assert!(!world.engine.gate.state().closed, "{on:?}: no look-up closes it");
+        let probes = posts(&world) - volley;
+        assert!((10..=20).contains(&probes), "{on:?}: one in half a minute at the most, not {probes} in ten");
+        world.run_until("2026-01-20T02:11:00Z").await;
+        assert!(world.engine.gate.state().closed, "{on:?}: a payment does");
+        world.run_until("2026-01-20T08:00:00Z").await;
+        let states = world.attempts().await;
+        assert!(states.iter().all(|state| state.ends_with("/1 captured")), "{on:?} {states:?}");
+        world.assert_books_agree().await;
+    }
+}
+
+#[tokio::test]
 async fn a_storm_of_server_errors_opens_the_circuit_and_one_probe_ends_it() {
     for on in BOTH {
         let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;

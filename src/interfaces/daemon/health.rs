@@ -8,7 +8,7 @@ use crate::clock::{Clock, Instant};
 use crate::engine::audit::{AuditCount, AuditFigures};
 use crate::engine::beat::Beat;
 use crate::engine::greet::UNHEARD;
-use crate::engine::{Engine, Gate, GateFigures, Steady};
+use crate::engine::{Engine, Gate, GateFigures, Pace, Steady};
 use crate::store::{Store, StoreError};
 
 /// A loop that has not come round for so long hangs.
@@ -23,6 +23,7 @@ pub(super) struct Health {
     started_at: Instant,
     gate: OnceLock<Arc<Gate>>,
     steady: OnceLock<Arc<Steady>>,
+    pace: OnceLock<Arc<Pace>>,
     audited: OnceLock<Arc<AuditCount>>,
     store: OnceLock<Store>,
     inside: Mutex<Inside>,
@@ -51,18 +52,20 @@ impl Health {
             clock,
             gate: OnceLock::new(),
             steady: OnceLock::new(),
+            pace: OnceLock::new(),
             audited: OnceLock::new(),
             store: OnceLock::new(),
             inside: Mutex::new(inside),
         }
     }
 
-    /// The gateway's gate, its clock and the books, from when there is an engine.
+    /// The gateway's gate, its clock, the limit on unknown outcomes and the books, from when there is an engine.
     pub fn watch(&self, engine: &Engine) {
         let gate = self.gate.set(Arc::clone(&engine.gate));
         let steady = self.steady.set(Arc::clone(&engine.steady));
         let audited = self.audited.set(Arc::clone(&engine.audited));
-        let _set_once = (gate, steady, audited, self.store.set(engine.store.clone()));
+        let pace = self.pace.set(Arc::clone(&engine.pace));
+        let _set_once = (gate, steady, audited, pace, self.store.set(engine.store.clone()));
     }
 
     /// The books, from when there are any.
@@ -78,6 +81,11 @@ impl Health {
     /// What audits have come to, from when there is an engine.
     pub fn audit_figures(&self) -> Option<AuditFigures> {
         self.audited.get().map(|audited| audited.figures())
+    }
+
+    /// Whether the limit on unknown outcomes holds sending back, from when there is an engine.
+    pub fn unknown_limit_is_passed(&self) -> Option<bool> {
+        self.pace.get().map(|pace| pace.held_back().is_some())
     }
 
     /// What the gateway's clock shows now; none where it was not heard.
@@ -174,9 +182,10 @@ impl Health {
     }
 
     /// Each part of a daemon, and whether it is ready.
-    pub fn parts(&self) -> [(&'static str, bool); 4] {
+    pub fn parts(&self) -> [(&'static str, bool); 5] {
         let missing = self.missing();
-        ["database", "books", "gateway", "engine"].map(|part| (part, missing.iter().all(|(it, _)| *it != part)))
+        ["database", "books", "gateway", "outcomes", "engine"]
+            .map(|part| (part, missing.iter().all(|(it, _)| *it != part)))
     }
 
     /// What is not ready, by its part.
@@ -192,6 +201,9 @@ impl Health {
             missing.push(("gateway", cause));
         } else if self.steady.get().is_some_and(|steady| steady.awaits_gateway()) {
             missing.push(("gateway", UNHEARD.to_owned()));
+        }
+        if let Some(held_back) = self.pace.get().and_then(|pace| pace.held_back()) {
+            missing.push(("outcomes", held_back.to_string()));
         }
         let hanging = self.hanging();
         if !hanging.is_empty() {
@@ -297,6 +309,7 @@ mod tests {
         assert_eq!((health.rows_moved(), health.line().contains(BEAT)), (Vec::new(), false));
         clock.advance(HANGS_AFTER);
         assert_eq!(health.hanging(), [BEAT]);
-        assert_eq!(health.parts(), [("database", true), ("books", true), ("gateway", true), ("engine", false)]);
+        let others = [("database", true), ("books", true), ("gateway", true), ("outcomes", true)];
+        assert_eq!((&health.parts()[..4], health.parts()[4]), (&others[..], ("engine", false)));
     }
 }

@@ -48,6 +48,7 @@ pub(super) async fn read(health: &Health) -> String {
         plans_withheld: health.plans_withheld(),
         moved: health.rows_moved(),
         gate: health.gate_figures(),
+        unknown_limit_is_passed: health.unknown_limit_is_passed(),
         audit: health.audit_figures(),
     };
     text(&own, books.as_ref())
@@ -63,6 +64,7 @@ struct Own {
     plans_withheld: usize,
     moved: Vec<(&'static str, usize)>,
     gate: Option<GateFigures>,
+    unknown_limit_is_passed: Option<bool>,
     audit: Option<AuditFigures>,
 }
 
@@ -130,6 +132,13 @@ fn text(own: &Own, books: Option<&Books>) -> String {
     if let Some(gate) = &own.gate {
         of_gate(&mut page, gate);
     }
+    if let Some(is_passed) = own.unknown_limit_is_passed {
+        page.gauge(
+            "dues_unknown_limit_passed",
+            "Whether more outcomes are unknown than protocol.unknown_limit lets be, so that this daemon sends one request every half minute (1) or not (0).",
+            u8::from(is_passed),
+        );
+    }
     if let Some(audit) = &own.audit {
         of_audit(&mut page, audit);
     }
@@ -177,7 +186,11 @@ fn of_gate(page: &mut Page, gate: &GateFigures) {
         "dues_gateway_circuit_cause",
         "gauge",
         "Why they are held back: 1 for the cause that does.",
-        &[("{cause=\"server_trouble\"}", is("server_trouble")), ("{cause=\"refused\"}", is("refused"))],
+        &[
+            ("{cause=\"server_trouble\"}", is("server_trouble")),
+            ("{cause=\"rate_limited\"}", is("rate_limited")),
+            ("{cause=\"refused\"}", is("refused")),
+        ],
     );
     let kinds = [("{kind=\"write\"}", gate.writes), ("{kind=\"read\"}", gate.reads)];
     let granted: Vec<(&str, u32)> =
@@ -212,6 +225,11 @@ fn of_books(page: &mut Page, books: &Books) {
     page.of_books("dues_attempts_sending", "Attempts that may be on the wire.", figures.sending);
     page.of_books("dues_attempts_pending", "Payments whose outcome the gateway has not told.", figures.pending);
     page.of_books("dues_attempts_unknown", "Attempts of which nothing is proven.", figures.unknown);
+    page.of_books(
+        "dues_attempts_unknown_against_limit",
+        "Those of them that protocol.unknown_limit is held against: a look-up has found nothing of them.",
+        figures.held_back,
+    );
     page.of_books("dues_review_cases_open", "Review cases that wait for a person.", figures.reviews);
     of_oldest(page, books);
     if let Some(ahead) = books.ahead {
@@ -307,7 +325,7 @@ mod tests {
                 pending: 5,
                 unknown: 6,
                 not_found: 0,
-                held_back: 0,
+                held_back: 3,
                 retries_to_come: 0,
                 charges_in_review: 0,
                 reviews: 7,
@@ -333,7 +351,14 @@ mod tests {
         let now = instant_from_micros(1_800_000_000_000_000);
         let audit = AuditFigures { look_ups: 12, differences: 1, last_at: Some(now) };
         let parts = vec![("database", true), ("gateway", false)];
-        let own = Own { started_at: Some(now), parts, plans_withheld: 2, audit: Some(audit), ..Own::default() };
+        let own = Own {
+            started_at: Some(now),
+            parts,
+            plans_withheld: 2,
+            unknown_limit_is_passed: Some(true),
+            audit: Some(audit),
+            ..Own::default()
+        };
         let page = text(&own, Some(&troubled_books()));
         for line in [
             "dues_lateness_seconds 30",
@@ -358,6 +383,8 @@ mod tests {
             "dues_ready{part=\"gateway\"} 0",
             "dues_config_last_reload_successful 0",
             "dues_plans_withheld 2",
+            "dues_unknown_limit_passed 1",
+            "dues_attempts_unknown_against_limit 3",
         ] {
             assert!(page.lines().any(|it| it == line), "{line} is missing in\n{page}");
         }
@@ -385,6 +412,7 @@ mod tests {
             "# TYPE dues_gateway_circuit_open gauge",
             "dues_gateway_circuit_open 1",
             "dues_gateway_circuit_cause{cause=\"server_trouble\"} 1",
+            "dues_gateway_circuit_cause{cause=\"rate_limited\"} 0",
             "dues_gateway_circuit_cause{cause=\"refused\"} 0",
             "dues_gateway_budget_requests_per_second{kind=\"write\"} 90",
             "dues_gateway_requests_total{kind=\"read\"} 9",

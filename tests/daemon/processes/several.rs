@@ -88,10 +88,15 @@ async fn two_daemons_together_send_no_faster_than_the_budget() {
     let per_second = 30;
     let ground = Ground::new(On::Postgres, None, 600, "", &[("budget.writes_per_second", "30")]).await;
     let one = ground.daemon("one");
+    ground.wait_for_payments(1, &[&one]).await;
+    let (began, before) = (Clock::system().now(), ground.payments().await);
     let two = ground.daemon("two");
     let both = [&one, &two];
-    // Each has come round and seen the other.
+    // Until each has come round and seen the other, the second makes one request a second.
     tokio::time::sleep(Duration::from_secs(6)).await;
+    let sent = i64::try_from(ground.payments().await - before).unwrap();
+    let at_most = (Clock::system().now() - began).num_milliseconds() * (per_second + 1) / 1_000 + 5;
+    assert!(sent <= at_most, "{sent} payments, not {at_most}\n{}", logs(&both));
     let seen_at = Clock::system().now();
     ground.wait_for_payments(ground.payments().await + 150, &both).await;
     let took = Clock::system().now() - seen_at;

@@ -1,8 +1,11 @@
 //! A daemon's name belongs to one process.
 
-use dues::engine::Engine;
+use std::sync::Arc;
+use std::time::Duration;
+
 use dues::engine::beat::BeatError;
 use dues::engine::high_water::HighWater;
+use dues::engine::{Engine, Gate};
 use dues::store::StoreError;
 
 use crate::support::world::{BOTH, On, World};
@@ -82,6 +85,42 @@ async fn daemons_that_came_round_lately_are_counted() {
         assert_eq!(world.engine.beat().await.unwrap().living, 2, "{on:?}");
         world.clock.advance(std::time::Duration::from_secs(90));
         assert_eq!(two.beat().await.unwrap().living, 1, "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_daemons_together_never_have_more_than_the_budget() {
+    let flags = [("installation.high_water_file", "none"), ("budget.writes_per_second", "90")];
+    for on in BOTH {
+        let world = World::new(on, "2026-01-19T00:00:00Z", &flags).await;
+        let gate = || Arc::new(Gate::new(&world.settings.budget, &world.settings.circuit));
+        let one = Engine { gate: gate(), share: Arc::default(), ..another(&world, "one") };
+        let two = Engine { gate: gate(), share: Arc::default(), ..another(&world, "two") };
+        let rates = || [&one, &two].map(|it| it.gate.figures(world.clock.now()).writes.per_second.unwrap());
+        one.take_name(false).await.unwrap();
+        assert_eq!(rates()[0], 90, "{on:?}: alone it has the whole");
+        world.clock.advance(Duration::from_secs(3));
+        two.take_name(false).await.unwrap();
+        assert_eq!(rates(), [90, 1], "{on:?}: as little as it can work with, while the other spends the whole");
+        world.clock.advance(Duration::from_secs(1));
+        two.beat().await.unwrap();
+        assert_eq!(rates(), [90, 1], "{on:?}: the other has not come round yet");
+        world.clock.advance(Duration::from_secs(1));
+        one.beat().await.unwrap();
+        assert_eq!(rates(), [45, 1], "{on:?}");
+        two.beat().await.unwrap();
+        assert_eq!(rates(), [45, 45], "{on:?}");
+        // Started anew under its name, it finds its part kept by the other.
+        let two = Engine { gate: gate(), share: Arc::default(), process: "two/1/2".into(), ..two.clone() };
+        world.store.node_stopped("two", "two/1/1", world.clock.now()).await.unwrap();
+        two.take_name(false).await.unwrap();
+        assert_eq!(two.gate.figures(world.clock.now()).writes.per_second, Some(1), "{on:?}: unless it had stopped");
+        world.clock.advance(Duration::from_secs(1));
+        one.beat().await.unwrap();
+        two.beat().await.unwrap();
+        let three = Engine { gate: gate(), share: Arc::default(), ..two.clone() };
+        three.take_name(false).await.unwrap();
+        assert_eq!(three.gate.figures(world.clock.now()).writes.per_second, Some(45), "{on:?}");
     }
 }
 
