@@ -8,7 +8,7 @@ use super::super::operator::{Act, confirmed};
 use super::super::output::{self, time};
 use super::super::{Ground, WrongUsage, exit};
 use super::Fenced;
-use crate::engine::beat::ALIVE_WITHIN;
+use crate::engine::beat::alive;
 use crate::engine::lift::acknowledge;
 use crate::store::Store;
 
@@ -85,9 +85,7 @@ impl Next {
     async fn of(store: &Store) -> anyhow::Result<Next> {
         let now = store.now().await?;
         let waiting = store.figures(now).await?.attempts_due;
-        let alive = |heartbeat_at| now - heartbeat_at < ALIVE_WITHIN;
-        let nodes = store.nodes().await?;
-        let living = nodes.iter().filter(|node| node.stopped_at.is_none() && alive(node.heartbeat_at)).count();
+        let living = alive(&store.nodes().await?, now);
         Ok(Next { waiting, living })
     }
 

@@ -18,6 +18,10 @@ use crate::store::installation::InstallationRow;
 
 /// Fences are read so far back.
 const FENCES: u32 = 1_000;
+/// What to do about refunds. A payment that is refunded is mostly one of the month before, so the span covers a month and the days in which
+/// a period is charged, however young the backup is.
+const REFUNDS: &str =
+    "compare with the gateway: dues verify --gateway --since 35d, longer where older payments were refunded";
 /// Adopted payments that a page lists; the JSON has all.
 const ADOPTED: u32 = 50;
 
@@ -255,12 +259,7 @@ impl Lost {
                 known.canceled.as_deref(),
                 "enter those of the shop since then again: dues subscription cancel",
             ),
-            (
-                "refunds",
-                known.refunded_at,
-                known.refunded.as_deref(),
-                "compare with the gateway: dues verify --gateway --since 7d",
-            ),
+            ("refunds", known.refunded_at, known.refunded.as_deref(), REFUNDS),
             (
                 "prices",
                 known.priced_at,
