@@ -14,6 +14,7 @@ pub mod flights;
 pub mod greet;
 pub mod hand_over;
 pub mod high_water;
+pub mod left;
 pub mod lift;
 pub mod observation;
 pub mod open;

@@ -24,6 +24,10 @@ pub(super) const CATCH_UP_RULES: [(&str, CatchUpRule); 4] = [
     ("hold", CatchUpRule::Hold),
 ];
 
+/// What the channel must be with real money, and where it is found.
+const CHANNEL_IN_LIVE: &str = "\"pc_...\" in environment live: it is pinned in the books, so that they take no other account's key; the \
+     gateway's dashboard lists it under Settings, Processing channels";
+
 /// Reads the whole tree. Where something was noted, the settings hold stand-ins and must not be used.
 pub(super) fn settings(tree: &Map<String, Value>, noted: &Noted) -> Settings {
     let mut root = Section::root(tree, noted);
@@ -132,9 +136,12 @@ fn gateway(mut section: Section, environment: Option<Environment>) -> Gateway {
     let return_rule = |text: &str| text.is_empty() || address::is_return_address(text);
     let secret_key_file =
         section.text("secret_key_file", "an absolute path, or empty", |text| text.is_empty() || text.starts_with('/'));
-    let channel = section.text("processing_channel_id", "\"pc_...\", or empty", |text| {
+    // Without a channel nothing in the books tells one account of the gateway from another, and every live key would do.
+    let is_live = environment == Some(Environment::Live);
+    let channel_rule = if is_live { CHANNEL_IN_LIVE } else { "\"pc_...\", or empty" };
+    let channel = section.text("processing_channel_id", channel_rule, |text| {
         let id = text.strip_prefix("pc_").unwrap_or_default();
-        text.is_empty()
+        text.is_empty() && !is_live
             || !id.is_empty() && id.len() <= 60 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     });
     let read = Gateway {

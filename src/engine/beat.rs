@@ -22,6 +22,11 @@ use crate::store::{StoreError, Tx};
 /// A daemon on another machine that came round so lately is alive.
 pub const ALIVE_WITHIN: TimeDelta = TimeDelta::seconds(30);
 
+/// How many of these daemons are alive at `now`.
+pub fn alive(nodes: &[NodeRow], now: Instant) -> usize {
+    nodes.iter().filter(|node| node.stopped_at.is_none() && now - node.heartbeat_at < ALIVE_WITHIN).count()
+}
+
 /// What a daemon saw when it came round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beat {

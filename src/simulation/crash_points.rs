@@ -301,6 +301,7 @@ fn settings(scenario: &Scenario, ground: &dyn Ground) -> Result<Settings, Simula
         ("installation.node", "node-1"),
         ("installation.high_water_file", &mark),
         ("gateway.url", "https://api.checkout.com"),
+        ("gateway.processing_channel_id", "pc_simulatedsimulatedsimulate"),
         ("database.url", &url),
         ("database.max_connections", "1"),
         ("plans.monthly.amount_minor", "12800"),

@@ -240,6 +240,7 @@ fn settings(plan: &Plan, database: &str, key_hours: u64, chance: &Chance) -> Vec
         ("installation.name", "simulation".to_owned()),
         ("installation.environment", "live".to_owned()),
         ("gateway.url", "https://api.checkout.com".to_owned()),
+        ("gateway.processing_channel_id", "pc_simulatedsimulatedsimulate".to_owned()),
         ("database.url", database.to_owned()),
         ("engine.batch", one_of(&["4", "20", "100"])),
         ("engine.in_flight", one_of(&["4", "16", "64"])),

@@ -1,6 +1,8 @@
 //! Fences: when the books could not be trusted to be the latest, why, and who has read it. The fence itself stands in the
 //! installation's row, so that every daemon sees it in the transaction that sends.
 
+mod left;
+
 use chrono::TimeDelta;
 
 use super::db::{Statement, Tx};
@@ -8,6 +10,8 @@ use super::{Store, StoreError};
 use crate::clock::Instant;
 use crate::domain::review::ReviewReason;
 use crate::row;
+
+pub use left::NearAuditRow;
 
 /// A fence that is about to be raised.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod doubles;
 mod end;
 mod show;
+mod unopened;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -21,6 +22,7 @@ use crate::row;
 pub use doubles::{BegunBy, ThereRow, ToBegin};
 pub use end::Ended;
 pub use show::{Filter, ShownRow, ShownSegmentRow};
+pub use unopened::UnopenedRow;
 
 /// A subscription that is about to be entered, with its one segment.
 #[derive(Debug, Clone)]
@@ -148,21 +150,8 @@ impl Tx {
         &mut self,
         subscription_ids: Vec<i64>,
     ) -> Result<BTreeMap<i64, Result<StoredSchedule, StoreError>>, StoreError> {
-        let rows: Vec<SegmentRow> = self
-            .all(
-                Statement::new(
-                    "SELECT g.subscription_id, g.first_index, g.plan_id, g.anchor_on, g.zone, g.hour, g.interval_unit, \
-                     g.interval_count FROM segments g JOIN {v} ON g.subscription_id = v.id \
-                     ORDER BY g.subscription_id, g.first_index",
-                )
-                .rows("v", ids(subscription_ids)),
-            )
-            .await?;
-        let mut segments: BTreeMap<i64, Vec<SegmentRow>> = BTreeMap::new();
-        for row in rows {
-            segments.entry(row.subscription_id).or_default().push(row);
-        }
-        Ok(segments.into_iter().map(|(id, rows)| (id, schedule(id, rows))).collect())
+        let rows: Vec<SegmentRow> = self.all(segments_of(subscription_ids)).await?;
+        Ok(schedules_of(rows))
     }
 
     /// Enters subscriptions that are not there yet; the ids of those that were entered, by reference.
@@ -329,6 +318,23 @@ fn taken(references: &[&str]) -> Statement {
         rows.push(cells![*reference]);
     }
     Statement::new("SELECT s.reference FROM subscriptions s JOIN {v} ON s.reference = v.reference").rows("v", rows)
+}
+
+fn segments_of(subscription_ids: Vec<i64>) -> Statement {
+    Statement::new(
+        "SELECT g.subscription_id, g.first_index, g.plan_id, g.anchor_on, g.zone, g.hour, g.interval_unit, \
+         g.interval_count FROM segments g JOIN {v} ON g.subscription_id = v.id \
+         ORDER BY g.subscription_id, g.first_index",
+    )
+    .rows("v", ids(subscription_ids))
+}
+
+fn schedules_of(rows: Vec<SegmentRow>) -> BTreeMap<i64, Result<StoredSchedule, StoreError>> {
+    let mut segments: BTreeMap<i64, Vec<SegmentRow>> = BTreeMap::new();
+    for row in rows {
+        segments.entry(row.subscription_id).or_default().push(row);
+    }
+    segments.into_iter().map(|(id, rows)| (id, schedule(id, rows))).collect()
 }
 
 fn schedule(id: i64, rows: Vec<SegmentRow>) -> Result<StoredSchedule, StoreError> {

@@ -44,11 +44,12 @@ async fn the_fence_is_shown_with_what_may_be_lost() {
         let said = shop.dues(&["ledger", "show"]);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{on:?}");
         for told in [
-            "held             since 2026-03-01 12:00:00 UTC: rewound; nothing is sent until `dues ledger acknowledge`",
-            "looked up first  what fell due before 2026-03-01 12:00:00 UTC",
+            "held                   since 2026-03-01 12:00:00 UTC: rewound; nothing is sent until `dues ledger acknowledge`",
+            "looked up first        what fell due before 2026-03-01 12:00:00 UTC",
             "cancellations, pauses, decisions, refunds, prices, imports and erasures made between 2026-02-26 12:00:00 UTC, the last heartbeat in these books, \
              and 2026-03-01 12:00:00 UTC: 3 d 0 h",
             "What no look-up brings back",
+            "still to be looked up  4 charges; more may be adopted",
             "dues subscription cancel",
             "dues subscription pause, resume",
             "dues customer erase",
@@ -57,6 +58,7 @@ async fn the_fence_is_shown_with_what_may_be_lost() {
         }
         let document = shop.json(&["ledger", "show"]);
         assert_eq!(document["held"]["reason"], "rewound", "{on:?}");
+        assert_eq!(document["still_to_be_looked_up"], 4, "{on:?}");
         assert_eq!(document["may_be_lost"]["from"], "2026-02-26T12:00:00Z", "{on:?}");
         assert_eq!(document["may_be_lost"]["kinds"][3]["last_known"], "ORD-3", "{on:?}");
         assert_eq!((&document["fences"][0]["lost_sends"], &document["config_differs"]), (&json!(7), &json!(null)));
@@ -79,6 +81,7 @@ async fn a_hold_is_lifted_by_somebody_who_says_why() {
         assert_eq!(shop.json(&["ledger", "show"])["held"]["reason"], "rewound", "{on:?}: nothing was changed");
         let lifted = shop.dues(&[&acknowledge[..], &["--operator", "Night Shift", "--yes"]].concat());
         assert_eq!(lifted.code, 0, "{on:?} {lifted:?}");
+        assert!(lifted.err.starts_with("dues: still to be looked up: 4; what is listed"), "{on:?} {lifted:?}");
         for told in [
             "the hold is lifted by Night Shift; nothing waits to be sent now.\n",
             "What fell due before 2026-03-01 12:00:00 UTC is looked up at the gateway before it is sent",

@@ -143,13 +143,15 @@ fn the_environment_selects_its_preset_and_a_file_overrides_it() {
     let sandbox = Case::named("").loads().settings;
     assert_eq!((sandbox.protocol.key_life, sandbox.protocol.resend), (Duration::from_secs(120), Resend::Never));
     assert_eq!((sandbox.protocol.settle_wait, sandbox.protocol.auto_after_window), (Duration::from_secs(60), true));
-    let case = Case::named("").environment("DUES__INSTALLATION__ENVIRONMENT", "live");
+    let channel = "gateway.processing_channel_id = \"pc_x\"";
+    let case = Case::named(channel).environment("DUES__INSTALLATION__ENVIRONMENT", "live");
     let live = case.loads().settings;
     assert_eq!((live.protocol.key_life, live.protocol.resend), (Duration::from_secs(86_400), Resend::SameKey));
     assert_eq!((live.protocol.settle_wait, live.protocol.auto_after_window), (Duration::from_secs(900), false));
     assert_eq!(live.gateway.url, "https://api.checkout.com");
     assert_eq!(case.shown("protocol.key_life"), ("\"24h\"".to_owned(), "built-in preset live".to_owned()));
-    let own = Case::named("[protocol]\nkey_life = \"12h\"").flag("installation.environment", "live").loads().settings;
+    let own = Case::named(&format!("{channel}\n[protocol]\nkey_life = \"12h\""));
+    let own = own.flag("installation.environment", "live").loads().settings;
     assert_eq!(own.protocol.key_life, Duration::from_secs(43_200));
 }
 

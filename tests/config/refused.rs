@@ -73,15 +73,15 @@ fn a_wrong_value_is_named_with_its_place_and_what_is_allowed() {
             "gateway.url = \"https://api.checkout.com\": is a live host, but installation.environment is sandbox",
         ),
         (
-            "installation.environment = \"live\"\ngateway.url = \"https://api.sandbox.checkout.com\"",
+            "installation.environment = \"live\"\ngateway.processing_channel_id = \"pc_x\"\ngateway.url = \"https://api.sandbox.checkout.com\"",
             "gateway.url = \"https://api.sandbox.checkout.com\": is a sandbox host, but installation.environment is live",
         ),
         (
-            "installation.environment = \"live\"\ngateway.url = \"http://127.0.0.1:8080\"",
+            "installation.environment = \"live\"\ngateway.processing_channel_id = \"pc_x\"\ngateway.url = \"http://127.0.0.1:8080\"",
             "gateway.url = \"http://127.0.0.1:8080\": must be https in environment live",
         ),
         (
-            "installation.environment = \"live\"\nbudget.reads_per_second = \"unlimited\"",
+            "installation.environment = \"live\"\ngateway.processing_channel_id = \"pc_x\"\nbudget.reads_per_second = \"unlimited\"",
             "budget.reads_per_second = \"unlimited\": must be a whole number from 1 to 10000, or \"unlimited\" in environment sandbox",
         ),
         (
@@ -111,6 +111,25 @@ fn a_wrong_value_is_named_with_its_place_and_what_is_allowed() {
         assert_eq!(faults[0], format!("dues.toml: {line}"), "{text}");
         assert!(faults.len() == 1 || text.contains("same_key"), "{faults:#?}");
     }
+}
+
+/// Without a channel nothing pins the account, and every live key would do.
+#[test]
+fn live_names_its_channel() {
+    let rule = "must be \"pc_...\" in environment live: it is pinned in the books, so that they take no other account's key; \
+                the gateway's dashboard lists it under Settings, Processing channels";
+    let key = "gateway.processing_channel_id";
+    let live = "installation.environment = \"live\"";
+    assert_eq!(Case::named(live).faults(), [format!("dues.toml: {key}: is not set; it {rule}")]);
+    let emptied = Case::named(&format!("{live}\n{key} = \"\""));
+    assert_eq!(emptied.faults(), [format!("dues.toml: {key} = \"\": {rule}")]);
+    let by_flag = Case::named(&format!("{key} = \"pc_x\"")).flag("installation.environment", "live").flag(key, "");
+    assert_eq!(by_flag.faults(), [format!("--set {key}=: {rule}")]);
+    let malformed = Case::named(&format!("{live}\n{key} = \"channel\"")).faults();
+    assert_eq!(malformed, [format!("dues.toml: {key} = \"channel\": {rule}")]);
+    let unread = Case::named(live).drop_in("10-a.toml", "what is this").faults();
+    assert!(unread.len() == 1 && !unread[0].contains(key), "the file that cannot be read may name it: {unread:#?}");
+    Case::named("").loads();
 }
 
 #[test]

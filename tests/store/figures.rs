@@ -220,3 +220,56 @@ async fn charges_that_moved_come_in_pages_with_their_payments() {
         assert_eq!(store.charges_moved(since).await.unwrap(), 3, "{on:?}");
     }
 }
+
+#[tokio::test]
+async fn periods_that_have_begun_without_a_row_come_in_pages() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let (now, store) = (ledger.now, &ledger.store);
+        let mut ids = Vec::new();
+        for name in ["A", "B", "ENDED"] {
+            ids.push(ledger.enter(name).await);
+        }
+        let mut tx = ledger.begin().await;
+        tx.run(Statement::new("UPDATE subscriptions SET state = 'paused' WHERE reference = 'B'")).await.unwrap();
+        let canceled = "UPDATE subscriptions SET state = 'canceled', ended_at = created_at WHERE reference = 'ENDED'";
+        tx.run(Statement::new(canceled)).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.unopened_page(now - minutes(1), i64::MIN, 9).await.unwrap(), [], "{on:?}: none has begun");
+        let page = store.unopened_page(now, i64::MIN, 1).await.unwrap();
+        assert_eq!((page.len(), page[0].reference.as_str(), page[0].next_index), (1, "A", 0), "{on:?}");
+        let page = store.unopened_page(now, page[0].id, 9).await.unwrap();
+        assert_eq!((page.len(), page[0].reference.as_str()), (1, "B"), "{on:?}: who has ended is not looked up");
+        let next = store.next_indexes(ids.clone()).await.unwrap();
+        assert_eq!(next.into_values().collect::<Vec<_>>(), [0, 0, 0], "{on:?}");
+        let schedules = store.schedules(ids).await.unwrap();
+        assert_eq!(schedules.len(), 3, "{on:?}");
+        assert!(schedules.values().all(|it| it.as_ref().unwrap().plan_of(0) == Some(ledger.plan.id)), "{on:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_fence_wants_looked_up_is_counted() {
+    for on in BOTH {
+        let ledger = Ledger::new(on).await;
+        let (now, store) = (ledger.now, &ledger.store);
+        ledger.due("A", now).await;
+        let fence = now + minutes(1);
+        // Entered without an engine, its subscription stands where its period has begun and has no row.
+        assert_eq!(store.left_to_look_up(now, Some(fence)).await.unwrap(), 2, "{on:?}");
+        assert_eq!(store.left_to_look_up(now, Some(now)).await.unwrap(), 0, "{on:?}: nothing fell due before");
+        assert_eq!(store.left_to_look_up(now, None).await.unwrap(), 0, "{on:?}");
+        let mut tx = ledger.begin().await;
+        tx.run(Statement::new("UPDATE subscriptions SET cancel_at_index = 0")).await.unwrap();
+        tx.run(Statement::new("UPDATE attempts SET looks = 1")).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.left_to_look_up(now, Some(fence)).await.unwrap(), 0, "{on:?}");
+        let mut tx = ledger.begin().await;
+        tx.run(Statement::new("UPDATE charges SET audit_at = opened_at")).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.left_to_look_up(now, None).await.unwrap(), 1, "{on:?}");
+        assert_eq!(store.near_audits(now, fence).await.unwrap(), [], "{on:?}");
+        let near = store.near_audits(now - minutes(1), now).await.unwrap();
+        assert_eq!((near.len(), near[0].opened_at == near[0].audit_at), (1, true), "{on:?}");
+    }
+}

@@ -10,6 +10,7 @@ use dues::clock::Clock;
 use dues::gateway::transport::Method;
 use dues::sandbox::{Fault, HttpRequest, On as Requests, Outcome, Rule, Script};
 use dues::store::db::Statement;
+use dues::store::fences::NewFence;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -47,27 +48,42 @@ struct Ground {
 impl Ground {
     /// Subscriptions of these names, each with one period that is paid; `WAIT` has one whose outcome is not learned yet.
     async fn new(on: On, names: &[&str]) -> Ground {
+        let mut ground = Ground::begun(on, TimeDelta::hours(2)).await;
+        for name in names {
+            ground.hand_over(name).await;
+        }
+        ground.until_paid().await;
+        ground
+    }
+
+    /// Books that were begun so long ago, and nobody in them.
+    async fn begun(on: On, ago: TimeDelta) -> Ground {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = format!("http://{}", listener.local_addr().unwrap());
-        let begun = Clock::system().now() - TimeDelta::hours(2);
+        let begun = Clock::system().now() - ago;
         let flags = [("installation.environment", "sandbox"), ("gateway.url", gateway.as_str())];
         let world = World::new(on, &begun.to_rfc3339(), &flags).await;
         let served = world.sandbox.clone();
         tokio::spawn(async move { served.serve(listener, std::future::pending()).await });
         let slow = Rule::outcome("slow", Outcome::Pending).for_source(&source_of("WAIT"));
         world.sandbox.set_script(Script::of([slow]));
-        let yesterday = (begun - TimeDelta::days(1)).date_naive().to_string();
-        for name in names {
-            world.hand_over(name, "monthly", &yesterday, None).await;
-        }
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("dues.toml"), CONFIG).unwrap();
-        let mut ground = Ground { world, directory, gateway };
+        Ground { world, directory, gateway }
+    }
+
+    /// Hands over a subscription whose first month began the day before.
+    async fn hand_over(&self, name: &str) {
+        let yesterday = (self.world.clock.now() - TimeDelta::days(1)).date_naive().to_string();
+        self.world.hand_over(name, "monthly", &yesterday, None).await;
+    }
+
+    /// Goes on for some minutes, which is enough for every payment that was not put off.
+    async fn until_paid(&mut self) {
         for _ in 0..4 {
-            ground.world.round.until_quiet().await.unwrap();
-            ground.world.clock.advance(Duration::from_secs(90));
+            self.world.round.until_quiet().await.unwrap();
+            self.world.clock.advance(Duration::from_secs(90));
         }
-        ground
     }
 
     fn config(&self) -> PathBuf {
@@ -75,10 +91,14 @@ impl Ground {
     }
 
     fn verify(&self, arguments: &[&str]) -> Said {
+        self.dues(&[&["verify"], arguments].concat())
+    }
+
+    fn dues(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dues"));
         command.env_clear().env("DUES_SECRET_KEY", "sk_sbox_simulated").arg("--config").arg(self.config());
         command.arg("--set").arg(format!("database.url={}", self.world.settings.database.url.expose_secret()));
-        command.arg("--set").arg(format!("gateway.url={}", self.gateway)).arg("verify").args(arguments);
+        command.arg("--set").arg(format!("gateway.url={}", self.gateway)).args(arguments);
         let output = tokio::task::block_in_place(|| command.stdin(Stdio::null()).output().unwrap());
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
@@ -272,20 +292,123 @@ async fn a_comparison_that_cannot_be_made_says_so() {
     assert_eq!(told["error"]["kind"], "gateway_refused", "a program tells it from a gateway that is away: {told}");
 }
 
+/// The gateway counts an account's requests, whoever makes them.
 #[tokio::test(flavor = "multi_thread")]
-async fn look_ups_stay_within_half_of_the_read_budget() {
+async fn beside_a_living_daemon_only_what_its_budget_leaves_is_spent() {
     let names: Vec<String> = (0..12).map(|n| format!("S{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let ground = Ground::new(On::Sqlite, &names).await;
-    let begun = Clock::system().now();
-    let (code, document) =
-        ground.document(&["--gateway", "--set", "budget.reads_per_second=10", "--set", "audit.reads_per_second=5"]);
-    assert_eq!((code, &document["gateway"]["compared"]), (0, &json!(12)), "{document}");
-    // Five a second, and the first at once.
-    let took = Clock::system().now() - begun;
-    assert!(took >= TimeDelta::seconds(2), "{took}");
+    for on in BOTH {
+        let ground = Ground::new(on, &names).await;
+        let pace = |document: &Value| {
+            assert_eq!(document["gateway"]["compared"], 12, "{on:?} {document}");
+            (document["gateway"]["daemons_alive"].clone(), document["gateway"]["reads_per_second"].clone())
+        };
+        let (code, alone) = ground.document(&["--gateway"]);
+        assert_eq!((code, pace(&alone)), (0, (json!(0), json!(90))), "{on:?}: its last heartbeat is of hours ago");
+        ground.run("UPDATE nodes SET heartbeat_at = (SELECT MAX(next_charge_at) FROM subscriptions)").await;
+        let (code, beside) = ground.document(&["--gateway"]);
+        assert_eq!((code, pace(&beside)), (0, (json!(1), json!(10))), "{on:?}");
+        let begun = Clock::system().now();
+        let said = ground.verify(&["--gateway", "--set", "budget.reads_per_second=100"]);
+        let told = "dues: a daemon is alive and may use its whole read budget, so only 5 look-ups a second are made beside it\n";
+        assert_eq!((said.code, said.err.as_str()), (0, told), "{on:?}");
+        // Five a second, and the first at once.
+        let took = Clock::system().now() - begun;
+        assert!(took >= TimeDelta::seconds(2), "{on:?} {took}");
+        ground.run("UPDATE nodes SET stopped_at = heartbeat_at").await;
+        let (code, stopped) = ground.document(&["--gateway"]);
+        assert_eq!((code, pace(&stopped)), (0, (json!(0), json!(90))), "{on:?}: it stopped in order");
+    }
+}
+
+/// Books of three days ago, before a daemon has run on them.
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_of_periods_that_restored_books_have_not_opened_are_told() {
+    for on in BOTH {
+        let mut ground = Ground::begun(on, TimeDelta::days(3)).await;
+        let tomorrow = (ground.world.clock.now() + TimeDelta::days(1)).date_naive().to_string();
+        ground.world.hand_over("DAY", "daily", &tomorrow, None).await;
+        ground.hand_over("MONTH").await;
+        ground.until_paid().await;
+        let known = ground.world.sandbox.books().payments.len();
+        let (mut world, backup) = ground.world.backed_up().await;
+        world.run_until(&Clock::system().now().to_rfc3339()).await;
+        ground.world = world.restarted(Some(&backup)).await;
+        let before = ground.world.lines(BOOKS).await;
+        let lost = ground.world.sandbox.books().payments.len() - known;
+        assert!(lost >= 2, "{on:?}: a day each");
+
+        let (code, document) = ground.document(&["--gateway"]);
+        let gateway = &document["gateway"];
+        assert_eq!((code, &gateway["not_opened_here"]), (1, &json!(lost)), "{on:?} {document}");
+        assert_eq!(told(&gateway["differences"]), vec!["not_opened DAY"; lost], "{on:?}");
+        let first = &gateway["differences"][0];
+        assert_eq!((&first["charge_id"], &first["severity"]), (&json!(null), &json!("critical")), "{on:?}");
+        let payment = first["payment_id"].as_str().unwrap();
+        let detail = first["detail"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("the gateway has {payment} as Captured, HKD 100")), "{on:?} {detail}");
+        assert!(detail.ends_with("for a period that these books have not opened"), "{on:?} {detail}");
+        let said = ground.verify(&["--gateway"]);
+        let counts = format!(", {lost} periods that these books have not opened looked up there, {lost} differences");
+        assert!(said.code == 1 && said.out.contains(&counts), "{on:?} {said:?}");
+        assert_eq!(ground.world.lines(BOOKS).await, before, "{on:?}: nothing is changed");
+
+        // Only what began within the span is looked up.
+        let (_, lately) = ground.document(&["--gateway", "--since", "36h"]);
+        let count = lately["gateway"]["not_opened_here"].as_u64().unwrap();
+        assert!(count == 1 || count == 2, "{on:?} {lately}");
+        let (down, _) = ground.payment_of("MONTH").await;
+        let forgotten = first["payment_reference"].as_str().unwrap();
+        let down = [&down, forgotten]
+            .map(|it| Rule::fault("down", Fault::ErrorBefore(503)).on(Requests::Get).for_reference(it));
+        ground.world.sandbox.set_script(Script::of(down));
+        let (_, partly) = ground.document(&["--gateway"]);
+        let not_compared = partly["gateway"]["not_compared"].as_array().unwrap();
+        let not_compared: Vec<&Value> = not_compared.iter().map(|it| &it["subscription_reference"]).collect();
+        assert_eq!(not_compared, ["DAY", "MONTH"], "{on:?}");
+        ground.world.sandbox.set_script(Script::default());
+
+        ground.world.engine.beat().await.unwrap();
+        ground.world.round.until_quiet().await.unwrap();
+        let (_, adopted) = ground.document(&["--gateway"]);
+        let gateway = &adopted["gateway"];
+        assert_eq!((&gateway["not_opened_here"], &gateway["differences"]), (&json!(0), &json!([])), "{on:?} {adopted}");
+    }
+}
+
+/// A refund is no act of ours, so what was paid before the span is not looked at: the span that is advised reaches back further than the
+/// backup does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_span_that_is_advised_after_a_restore_shows_a_refund_of_an_earlier_payment() {
+    for on in BOTH {
+        let mut ground = Ground::begun(on, TimeDelta::days(12)).await;
+        ground.hand_over("BACK").await;
+        ground.until_paid().await;
+        let (_, paid) = ground.payment_of("BACK").await;
+        ground.world.clock.advance_to(Clock::system().now() - TimeDelta::days(1));
+        let refund = json!({"amount": 12800, "reference": "refund"});
+        ground.post(&format!("/payments/{paid}/refunds"), "refund", &refund);
+        ground.world.clock.advance_to(Clock::system().now());
+        let mut tx = ground.world.store.begin("test").await.unwrap();
+        let fence = NewFence { reason: "rewound", detail: "a restore".to_owned(), lost_sends: 1, holds: true };
+        tx.raise_fence(&fence, "one", ground.world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let shown: Value = serde_json::from_str(&ground.dues(&["ledger", "show", "--json"]).out).unwrap();
+        let kinds = shown["may_be_lost"]["kinds"].as_array().unwrap();
+        let refunds = kinds.iter().find(|it| it["what"] == "refunds").unwrap()["next_step"].as_str().unwrap();
+        let span =
+            refunds.split("dues verify --gateway --since ").nth(1).unwrap().split([' ', ';', ',']).next().unwrap();
+        let (_, document) = ground.document(&["--gateway", "--since", "7d"]);
+        assert_eq!(document["gateway"]["differences"], json!([]), "{on:?}");
+        let (_, document) = ground.document(&["--gateway", "--since", span]);
+        assert_eq!(told(&document["gateway"]["differences"]), ["refund_differs BACK"], "{on:?} {span}");
+        let page = include_str!("../../docs/restore.md");
+        let advised = page.matches("dues verify --gateway --since").count();
+        assert_eq!(page.matches(&format!("`dues verify --gateway --since {span}`")).count(), advised, "{on:?} {span}");
+    }
 }
 
 /// All that a comparison could change.
-const BOOKS: &str = "SELECT p.gateway_payment_id || ' ' || p.status || ' ' || a.state || ' ' || c.state AS line FROM charges c \
+const BOOKS: &str = "SELECT COALESCE(p.gateway_payment_id || ' ' || p.status, '-') || ' ' || COALESCE(a.state, '-') || ' ' || c.state AS line FROM charges c \
                      LEFT JOIN payments p ON p.charge_id = c.id LEFT JOIN attempts a ON a.charge_id = c.id ORDER BY c.id, p.id, a.n";

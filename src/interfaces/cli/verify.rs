@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +18,9 @@ use crate::config::secret::secret_key;
 use crate::config::{Loaded, parse_duration};
 use crate::domain::integrity::{IntegrityRule, Severity};
 use crate::engine::open::pins_of;
-use crate::gateway::budget::TokenBucket;
 use crate::gateway::http::Http;
 use crate::gateway::payments::Client;
-use crate::interfaces::verify::{Comparison, DifferenceKind, Found, LookUps, compare};
+use crate::interfaces::verify::{Comparison, DifferenceKind, Found, LookUps, Pace, Span, compare};
 use crate::store::Store;
 use crate::store::finance::ExceptionRow;
 
@@ -30,15 +28,16 @@ use crate::store::finance::ExceptionRow;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 nothing is broken and nothing differs, 1 the rows say what does, 3 a part could not be compared. It \
-    changes nothing, here or there, and may be run while the daemon runs. --gateway needs the secret key and spends half of \
-    budget.reads_per_second.\n\n\
+    changes nothing, here or there, and may be run while the daemon runs. --gateway needs the secret key. Where no daemon is alive \
+    it spends budget.reads_per_second; beside one only what that leaves of the 100 requests a second that the gateway grants an account, \
+    and 5 at the least.\n\n\
     Examples:\n  dues verify\n  dues verify --json\n  dues verify --gateway --since 7d   the last week, looked up by reference"
 )]
 pub struct Args {
-    /// Compares with the gateway too: looks every charge up by its reference
+    /// Compares with the gateway too: looks every charge up by its reference, and every period that has begun and has no charge
     #[arg(long)]
     gateway: bool,
-    /// The comparison goes back so far: a whole number with a unit, 12h or 35d
+    /// What something happened to, or began, so lately is compared: a whole number with a unit, 12h or 35d
     #[arg(long, value_name = "SPAN", default_value = "7d", requires = "gateway", value_parser = since)]
     since: Duration,
     /// So many broken rows at most
@@ -50,6 +49,12 @@ pub struct Args {
 struct Breach {
     rule: IntegrityRule,
     row: ExceptionRow,
+}
+
+/// A comparison, and the pace at which it began.
+struct Told {
+    pace: Pace,
+    comparison: Comparison,
 }
 
 impl Args {
@@ -67,10 +72,11 @@ impl Args {
             Spreadsheet::print(COLUMNS, findings(document(&breaches, comparison.as_ref())))?;
         } else {
             tell_rules(&breaches)?;
-            if let Some(comparison) = &comparison {
-                tell_comparison(comparison)?;
+            if let Some(told) = &comparison {
+                tell_comparison(&told.comparison)?;
             }
         }
+        let comparison = comparison.map(|told| told.comparison);
         let differs = comparison.as_ref().is_some_and(|it| !it.differences.is_empty());
         let partly = comparison.as_ref().is_some_and(|it| !it.is_whole());
         Ok(ExitCode::from(match (breaches.is_empty(), differs, partly) {
@@ -146,8 +152,12 @@ fn tell_rules(breaches: &[Breach]) -> anyhow::Result<()> {
 
 fn tell_comparison(comparison: &Comparison) -> anyhow::Result<()> {
     let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let unopened = match comparison.unopened {
+        0 => String::new(),
+        count => format!(", {} that these books have not opened looked up there", counted(count, "period")),
+    };
     let counts = format!(
-        "{} compared with the gateway, {}",
+        "{} compared with the gateway{unopened}, {}",
         counted(comparison.compared, "charge"),
         counted(u64::try_from(comparison.differences.len()).unwrap_or(u64::MAX), "difference")
     );
@@ -165,7 +175,7 @@ fn tell_comparison(comparison: &Comparison) -> anyhow::Result<()> {
         output::line("\nNot compared: the gateway gave no whole list")?;
         let rows = comparison.not_compared.iter();
         Table::new(&["SUBSCRIPTION", "CHARGE", "DETAIL"])
-            .rows(rows.map(|(charge, why)| [charge.subscription.clone(), charge.public_id.clone(), why.clone()]))
+            .rows(rows.map(|(it, why)| [it.subscription.clone(), or_dash(it.charge_id.as_deref()), why.clone()]))
             .print()?;
     }
     let not_compared = match comparison.not_compared.len() {
@@ -185,20 +195,20 @@ fn tell_steps(steps: impl Iterator<Item = (&'static str, &'static str)>) -> anyh
 
 fn difference_table(found: &[Found]) -> Table {
     let headings = &["DIFFERENCE", "SEVERITY", "SUBSCRIPTION", "PERIOD", "CHARGE", "PAYMENT", "DETAIL"];
-    Table::new(headings).rows(found.iter().map(|Found { charge, difference }| {
+    Table::new(headings).rows(found.iter().map(|Found { compared, difference }| {
         [
             difference.kind.to_string(),
             difference.kind.severity().to_string(),
-            charge.subscription.clone(),
-            charge.period_index.to_string(),
-            charge.public_id.clone(),
+            compared.subscription.clone(),
+            compared.period_index.to_string(),
+            or_dash(compared.charge_id.as_deref()),
             difference.payment_id.clone(),
             difference.detail.clone(),
         ]
     }))
 }
 
-fn document(breaches: &[Breach], comparison: Option<&Comparison>) -> Value {
+fn document(breaches: &[Breach], told: Option<&Told>) -> Value {
     let breach = |Breach { rule, row }: &Breach| {
         json!({
             "rule": rule.as_str(),
@@ -212,12 +222,18 @@ fn document(breaches: &[Breach], comparison: Option<&Comparison>) -> Value {
         })
     };
     let differences = |found: &[Found]| -> Vec<Value> { found.iter().map(difference_json).collect() };
-    let gateway = comparison.map(|it| {
-        let not_compared = it.not_compared.iter().map(|(charge, why)| {
-            json!({ "subscription_reference": charge.subscription, "charge_id": charge.public_id, "why": why })
+    let gateway = told.map(|Told { pace, comparison: it }| {
+        let not_compared = it.not_compared.iter().map(|(compared, why)| {
+            json!({
+                "subscription_reference": compared.subscription, "period_index": compared.period_index,
+                "charge_id": compared.charge_id, "why": why,
+            })
         });
         json!({
+            "daemons_alive": pace.daemons_alive,
+            "reads_per_second": pace.per_second,
             "compared": it.compared,
+            "not_opened_here": it.unopened,
             "differences": differences(&it.differences),
             "not_learned_yet": differences(&it.not_learned_yet),
             "not_compared": not_compared.collect::<Vec<_>>(),
@@ -265,45 +281,52 @@ fn findings(mut document: Value) -> Vec<Value> {
     findings
 }
 
-fn difference_json(Found { charge, difference }: &Found) -> Value {
+fn difference_json(Found { compared, difference }: &Found) -> Value {
     json!({
         "difference": difference.kind.as_str(),
         "severity": difference.kind.severity().as_str(),
-        "subscription_reference": charge.subscription,
-        "period_index": charge.period_index,
-        "charge_id": charge.public_id,
-        "payment_reference": charge.reference,
+        "subscription_reference": compared.subscription,
+        "period_index": compared.period_index,
+        "charge_id": compared.charge_id,
+        "payment_reference": compared.reference,
         "payment_id": difference.payment_id,
         "detail": difference.detail,
         "next_step": difference.kind.next_step(),
     })
 }
 
-async fn compared(ground: &Ground, loaded: &Loaded, store: &Store, since: Duration) -> anyhow::Result<Comparison> {
+async fn compared(ground: &Ground, loaded: &Loaded, store: &Store, since: Duration) -> anyhow::Result<Told> {
     let settings = &loaded.settings;
     let key = secret_key(settings, &ground.sources.environment)?;
     let client = Client::new(Arc::new(Http::new(&settings.gateway)?), &key);
-    let mut look_ups = LookUps::new(client, half(settings.budget.reads_per_second), store.clock().clone());
-    let since = store.now().await? - TimeDelta::from_std(since)?;
-    let settle_wait = TimeDelta::from_std(settings.protocol.settle_wait)?;
-    let bar = bar(store.charges_moved(since).await?, ground.format);
-    let comparison = compare(store, &mut look_ups, since, settle_wait, |done| bar.set_position(done)).await;
+    let span = Span {
+        since: store.now().await? - TimeDelta::from_std(since)?,
+        settle_wait: TimeDelta::from_std(settings.protocol.settle_wait)?,
+        reads_per_second: settings.budget.reads_per_second,
+    };
+    let pace = Pace::of(store, span.reads_per_second).await?;
+    if let Some(per_second) = pace.per_second.filter(|_| pace.daemons_alive > 0) {
+        let why = "a daemon is alive and may use its whole read budget";
+        output::remark(&format!("{why}, so only {per_second} look-ups a second are made beside it"));
+    }
+    let mut look_ups = LookUps::new(client, pace.per_second, store.clock().clone());
+    let bar = bar(ground.format);
+    let progress = |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
+    };
+    let comparison = compare(store, &mut look_ups, span, progress).await;
     bar.finish_and_clear();
-    Ok(comparison?)
+    Ok(Told { pace, comparison: comparison? })
 }
 
-/// A running daemon needs the other half.
-fn half(per_second: Option<NonZeroU32>) -> TokenBucket {
-    TokenBucket::new(per_second.map(|rate| NonZeroU32::new(rate.get() / 2).unwrap_or(NonZeroU32::MIN)))
-}
-
-fn bar(charges: u64, format: Format) -> ProgressBar {
+fn bar(format: Format) -> ProgressBar {
     if format != Format::Text || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} charges, {per_sec}, {eta} left")
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} looked up, {per_sec}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(charges).with_style(style)
+    ProgressBar::new(0).with_style(style)
 }
 
 fn since(text: &str) -> Result<Duration, String> {

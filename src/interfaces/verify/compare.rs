@@ -18,6 +18,8 @@ words! {
         CapturedTwice = "captured_twice",
         /// The gateway has a payment that the books do not know.
         NotHere = "not_here",
+        /// The gateway has a payment of a period that has begun and that the books have not opened.
+        NotOpened = "not_opened",
         /// The books know a payment that the gateway does not show.
         NotThere = "not_there",
         /// The status is another.
@@ -48,6 +50,7 @@ impl DifferenceKind {
         match self {
             DifferenceKind::CapturedTwice
             | DifferenceKind::NotHere
+            | DifferenceKind::NotOpened
             | DifferenceKind::NotThere
             | DifferenceKind::AmountDiffers
             | DifferenceKind::CapturedDiffers => Severity::Critical,
@@ -62,6 +65,9 @@ impl DifferenceKind {
             DifferenceKind::CapturedTwice => "refund the payment that does not count, at the gateway",
             DifferenceKind::NotHere => {
                 "was an old backup restored, or does another system use this account? Read `dues ledger show`"
+            }
+            DifferenceKind::NotOpened => {
+                "was an old backup restored? Then go on as docs/restore.md says: a daemon adopts it before it would charge the period"
             }
             DifferenceKind::NotThere => "check that gateway.url and the key belong to the account of this payment",
             DifferenceKind::StatusDiffers | DifferenceKind::CapturedDiffers => {
@@ -90,7 +96,7 @@ impl Difference {
         match self.kind {
             DifferenceKind::CapturedTwice | DifferenceKind::AmountDiffers | DifferenceKind::RefundDiffers => false,
             DifferenceKind::NotThere if ours.iter().any(young) => true,
-            DifferenceKind::NotThere => false,
+            DifferenceKind::NotThere | DifferenceKind::NotOpened => false,
             DifferenceKind::NotHere | DifferenceKind::StatusDiffers | DifferenceKind::CapturedDiffers => {
                 charge.live_next_at.is_some_and(|next| next + LOOKS_WITHIN >= now)
             }
@@ -124,6 +130,23 @@ pub(super) fn differences(ours: &[BookedRow], theirs: &[Payment]) -> Vec<Differe
         let payment_id = row.gateway_payment_id.clone();
         found.push(Difference { kind: DifferenceKind::NotThere, payment_id, detail });
     }
+    found
+}
+
+/// Every difference where the gateway lists these payments for a period that has no row in the books.
+pub(super) fn not_opened(theirs: &[Payment]) -> Vec<Difference> {
+    let mut found = differences(&[], theirs);
+    found.retain(|it| it.kind == DifferenceKind::CapturedTwice);
+    found.extend(theirs.iter().map(|payment| Difference {
+        kind: DifferenceKind::NotOpened,
+        payment_id: payment.id.clone(),
+        detail: format!(
+            "the gateway has {} as {}, {}, for a period that these books have not opened",
+            payment.id,
+            payment.status.word(),
+            figures(payment)
+        ),
+    }));
     found
 }
 

@@ -1,6 +1,7 @@
 //! Look-ups of many references: so many under way at once, and so many a second, as the budget grants.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 
 use chrono::TimeDelta;
 use tokio::task::JoinSet;
@@ -30,6 +31,7 @@ pub struct Refused {
 #[derive(Debug)]
 pub struct LookUps {
     client: Client,
+    per_second: Option<NonZeroU32>,
     budget: TokenBucket,
     clock: Clock,
 }
@@ -37,19 +39,27 @@ pub struct LookUps {
 /// A reference that is to be looked up.
 #[derive(Debug)]
 struct Wanted {
-    charge_id: i64,
+    number: i64,
     reference: String,
     tries: u32,
     put_off: u32,
 }
 
 impl LookUps {
-    /// Look-ups by `client`, as `budget` grants them.
-    pub fn new(client: Client, budget: TokenBucket, clock: Clock) -> Self {
-        LookUps { client, budget, clock }
+    /// Look-ups by `client`, so many a second at most.
+    pub fn new(client: Client, per_second: Option<NonZeroU32>, clock: Clock) -> Self {
+        LookUps { client, per_second, budget: TokenBucket::new(per_second), clock }
     }
 
-    /// What the gateway lists under each of these references, by charge.
+    /// So many a second at most from now on.
+    pub(super) fn keep_to(&mut self, per_second: Option<NonZeroU32>) {
+        if self.per_second != per_second {
+            self.per_second = per_second;
+            self.budget = TokenBucket::new(per_second);
+        }
+    }
+
+    /// What the gateway lists under each of these references, by the number that came with it.
     ///
     /// # Errors
     /// [`Refused`].
@@ -57,7 +67,7 @@ impl LookUps {
         &mut self,
         references: Vec<(i64, String)>,
     ) -> Result<BTreeMap<i64, LookUpOutcome>, Refused> {
-        let wanted = |(charge_id, reference)| Wanted { charge_id, reference, tries: 0, put_off: 0 };
+        let wanted = |(number, reference)| Wanted { number, reference, tries: 0, put_off: 0 };
         let mut waiting: VecDeque<Wanted> = references.into_iter().map(wanted).collect();
         let mut under_way = JoinSet::new();
         let mut found = BTreeMap::new();
@@ -78,7 +88,7 @@ impl LookUps {
                 self.wait().await;
                 continue;
             }
-            // A look-up that panicked leaves its charge without an answer, which is told as not compared.
+            // A look-up that panicked leaves its reference without an answer, which is told as not compared.
             let Some(Ok((mut wanted, outcome, reads))) = under_way.join_next().await else { continue };
             self.budget.debit(self.clock.now(), reads.saturating_sub(1));
             match outcome {
@@ -93,7 +103,7 @@ impl LookUps {
                     waiting.push_back(wanted);
                 }
                 outcome => {
-                    found.insert(wanted.charge_id, outcome);
+                    found.insert(wanted.number, outcome);
                 }
             }
         }

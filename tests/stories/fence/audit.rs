@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dues::engine::audit::{Audit, AuditFigures};
+use dues::engine::left::still_to_be_looked_up;
 use dues::engine::lift;
 use dues::gateway::transport::Method;
-use dues::sandbox::{HttpRequest, Rule, Script};
+use dues::sandbox::{Fault, HttpRequest, On as Requests, Rule, Script};
 use dues::store::db::{Asked, Hook, Moment, Step, Trouble};
 use dues::store::fences::NewFence;
 use serde_json::json;
@@ -317,5 +318,53 @@ async fn a_period_that_was_canceled_in_restored_books_is_paid_where_the_gateway_
         );
         assert!(!world.reviews().await.contains(&"double".to_owned()), "{on:?} {:?}", world.reviews().await);
         world.assert_books_agree().await;
+    }
+}
+
+async fn left(world: &World) -> u64 {
+    let fence = world.store.fence_state().await.unwrap().continuity_from;
+    let (ages, lease) = (&world.settings.audit.ages, world.settings.protocol.lease);
+    still_to_be_looked_up(&world.store, fence, ages, lease).await.unwrap()
+}
+
+async fn goes_on_until(world: &mut World, until: &str) {
+    world.run_until(until).await;
+    audit(world).await;
+}
+
+#[tokio::test]
+async fn what_is_still_to_be_looked_up_is_counted_until_all_is_adopted() {
+    let flags = [("installation.high_water_file", "none"), ("protocol.gap", "2h"), ("catch_up.spread", "0s")];
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &flags).await;
+        world.engine.take_name(false).await.unwrap();
+        world.hand_over("DAY", "daily", "2026-01-15", None).await;
+        world.hand_over("MONTH", "monthly", "2026-01-16", None).await;
+        goes_on_until(&mut world, "2026-01-16T12:00:00Z").await;
+        assert_eq!(left(&world).await, 0, "{on:?}");
+        // One that comes by itself within a lease is none that a fence wants.
+        world.clock.advance_to(at("2026-01-17T01:59:00Z"));
+        assert_eq!(left(&world).await, 0, "{on:?}");
+        let (mut world, backup) = world.backed_up().await;
+        goes_on_until(&mut world, "2026-01-19T12:00:00Z").await;
+
+        let mut world = world.restarted(Some(&backup)).await;
+        world.engine.take_name(false).await.unwrap();
+        assert_eq!(left(&world).await, 4, "{on:?}: three charges that are known, and a subscription that is to go on");
+        let down = Rule::fault("down", Fault::ErrorBefore(503)).on(Requests::Get);
+        world.sandbox.set_script(Script::of([down]));
+        // What is looked up without an answer comes back later, and is not done meanwhile.
+        for until in ["2026-01-19T12:00:30Z", "2026-01-19T12:02:00Z", "2026-01-19T12:10:00Z"] {
+            goes_on_until(&mut world, until).await;
+            assert_eq!(left(&world).await, 6, "{on:?} {until}: three days are opened");
+        }
+        let adopted = async |world: &World| world.store.adopted_since(at("2026-01-19T00:00:00Z")).await.unwrap().len();
+        assert_eq!(adopted(&world).await, 0, "{on:?}");
+        world.sandbox.set_script(Script::default());
+        // The circuit has opened, and closes by the first answer.
+        for until in ["2026-01-19T13:00:00Z", "2026-01-19T13:05:00Z"] {
+            goes_on_until(&mut world, until).await;
+        }
+        assert_eq!((left(&world).await, adopted(&world).await), (0, 3), "{on:?}");
     }
 }

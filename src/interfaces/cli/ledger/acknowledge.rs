@@ -8,7 +8,7 @@ use super::super::operator::{Act, confirmed};
 use super::super::output::{self, time};
 use super::super::{Ground, WrongUsage, exit};
 use super::Fenced;
-use crate::engine::beat::ALIVE_WITHIN;
+use crate::engine::beat::alive;
 use crate::engine::lift::acknowledge;
 use crate::store::Store;
 
@@ -38,8 +38,11 @@ impl Args {
             fenced.page(SHOWN)?.print()?;
             output::line("")?;
         }
+        if self.yes && fenced.left > 0 {
+            output::remark(&so_far(fenced.left));
+        }
         if !self.yes {
-            match confirmed("What is listed here is read and dealt with, and the daemons may send again?")? {
+            match confirmed(&question(fenced.left))? {
                 Some(true) => {}
                 Some(false) => {
                     output::remark("nothing was changed; the hold stays");
@@ -85,9 +88,7 @@ impl Next {
     async fn of(store: &Store) -> anyhow::Result<Next> {
         let now = store.now().await?;
         let waiting = store.figures(now).await?.attempts_due;
-        let alive = |heartbeat_at| now - heartbeat_at < ALIVE_WITHIN;
-        let nodes = store.nodes().await?;
-        let living = nodes.iter().filter(|node| node.stopped_at.is_none() && alive(node.heartbeat_at)).count();
+        let living = alive(&store.nodes().await?, now);
         Ok(Next { waiting, living })
     }
 
@@ -108,6 +109,18 @@ impl Next {
     }
 }
 
+/// What is asked where so many charges are still to be looked up.
+fn question(left: u64) -> String {
+    let asked = "What is listed here is read and dealt with, and the daemons may send again?";
+    if left == 0 { asked.to_owned() } else { format!("{}\n{asked}", so_far(left)) }
+}
+
+fn so_far(left: u64) -> String {
+    format!(
+        "still to be looked up: {left}; what is listed as adopted is the list so far, and `dues ledger show` shows it grow"
+    )
+}
+
 fn not_held(ground: &Ground) -> anyhow::Result<ExitCode> {
     if ground.json() {
         output::json(&json!({ "held": false, "acknowledged": 0 }))?;
@@ -115,4 +128,20 @@ fn not_held(ground: &Ground) -> anyhow::Result<ExitCode> {
         output::line("nothing is held; there is nothing to acknowledge")?;
     }
     Ok(ExitCode::from(exit::OK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_is_told_how_much_is_still_to_be_looked_up() {
+        assert_eq!(question(0), "What is listed here is read and dealt with, and the daemons may send again?");
+        let asked = question(12);
+        assert!(
+            asked.starts_with("still to be looked up: 12; what is listed as adopted is the list so far"),
+            "{asked}"
+        );
+        assert!(asked.ends_with(&format!("\n{}", question(0))), "{asked}");
+    }
 }

@@ -11,6 +11,7 @@ use super::super::spreadsheet::Spreadsheet;
 use super::marks::{NodeMark, marks};
 use crate::clock::Instant;
 use crate::config::Settings;
+use crate::engine::left::still_to_be_looked_up;
 use crate::engine::open::pins_of;
 use crate::store::Store;
 use crate::store::fences::{AdoptedRow, FenceRow, FenceStateRow, LastKnownRow};
@@ -18,6 +19,10 @@ use crate::store::installation::InstallationRow;
 
 /// Fences are read so far back.
 const FENCES: u32 = 1_000;
+/// What to do about refunds. A payment that is refunded is mostly one of the month before, so the span covers a month and the days in which
+/// a period is charged, however young the backup is.
+const REFUNDS: &str =
+    "compare with the gateway: dues verify --gateway --since 35d, longer where older payments were refunded";
 /// Adopted payments that a page lists; the JSON has all.
 const ADOPTED: u32 = 50;
 
@@ -34,6 +39,8 @@ pub struct Fenced {
     /// From when payments were adopted that are shown.
     adopted_since: Option<Instant>,
     adopted: Vec<AdoptedRow>,
+    /// Charges that are still to be looked up: what was adopted is the list so far.
+    pub left: u64,
     lost: Option<Lost>,
 }
 
@@ -79,7 +86,9 @@ impl Fenced {
             None => None,
         };
         let nodes = marks(settings, store).await?;
-        Ok(Fenced { installation, differs, state, fences, nodes, adopted_since, adopted, lost })
+        let (ages, lease) = (&settings.audit.ages, settings.protocol.lease);
+        let left = still_to_be_looked_up(store, state.continuity_from, ages, lease).await?;
+        Ok(Fenced { installation, differs, state, fences, nodes, adopted_since, adopted, left, lost })
     }
 
     /// The number of the fence that was raised last.
@@ -116,6 +125,7 @@ impl Fenced {
             .field("held", held.unwrap_or_else(|| "no".to_owned()))
             .maybe("braked", braked)
             .maybe("adopted", self.adopted_sums()?)
+            .field("still to be looked up", self.left_told())
             .maybe("may be lost", lost)
             .section("Fences, the newest first", self.fence_table(limit))
             .section("Sends by daemon", self.mark_table());
@@ -163,8 +173,17 @@ impl Fenced {
             })).collect::<Vec<_>>(),
             "adopted_since": self.adopted_since,
             "adopted": adopted.collect::<anyhow::Result<Vec<_>>>()?,
+            "still_to_be_looked_up": self.left,
             "may_be_lost": self.lost.as_ref().map(Lost::json),
         }))
+    }
+
+    fn left_told(&self) -> String {
+        match self.left {
+            0 => "nothing".to_owned(),
+            1 => "1 charge; more may be adopted".to_owned(),
+            several => format!("{several} charges; more may be adopted"),
+        }
     }
 
     /// The fences as CSV, with so many at most.
@@ -255,12 +274,7 @@ impl Lost {
                 known.canceled.as_deref(),
                 "enter those of the shop since then again: dues subscription cancel",
             ),
-            (
-                "refunds",
-                known.refunded_at,
-                known.refunded.as_deref(),
-                "compare with the gateway: dues verify --gateway --since 7d",
-            ),
+            ("refunds", known.refunded_at, known.refunded.as_deref(), REFUNDS),
             (
                 "prices",
                 known.priced_at,
