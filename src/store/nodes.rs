@@ -83,7 +83,8 @@ macro_rules! standing {
             "CAST(CASE WHEN i.continuity_from > $3 AND (EXISTS (SELECT 1 FROM attempts a JOIN charges c ON c.id = a.charge_id \
                 WHERE a.state = 'created' AND a.next_at <= $2 AND c.due_at < i.continuity_from \
                 AND (a.missing_since IS NULL OR a.missing_since < i.continuity_from)) \
-                OR EXISTS (SELECT 1 FROM subscriptions s WHERE s.bill_at <= $2 AND s.bill_at < i.continuity_from)) THEN 1 ELSE 0 END AS BIGINT) AS unsurveyed, ",
+                OR EXISTS (SELECT 1 FROM subscriptions s WHERE s.bill_at <= $2 AND s.bill_at < i.continuity_from \
+                    AND s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused'))) THEN 1 ELSE 0 END AS BIGINT) AS unsurveyed, ",
             "i.timeline, ",
             $timeline_now,
             " AS timeline_now FROM installation i WHERE i.id = 1 {share i}"

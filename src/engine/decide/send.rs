@@ -67,7 +67,11 @@ pub(super) fn due(desk: &mut Desk, context: &mut Context<'_>, id: i64, looked: b
     let surveyed_at =
         desk.attempt(id).and_then(|it| it.missing_since).filter(|at| fence.is_some_and(|fence| fence <= *at));
     if context.standing.unsurveyed && surveyed_at.is_some() && !is_first {
-        postpone(desk, id, now + WHILE_SURVEYED);
+        if is_stopped(desk, context, id) {
+            wait_for_operator(desk, id, now);
+        } else {
+            postpone(desk, id, now + WHILE_SURVEYED);
+        }
         return Ok(());
     }
     if let (true, Some(_), Some(attempt)) = (looked, fence, desk.attempt_mut(id)) {
