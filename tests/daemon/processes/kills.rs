@@ -9,13 +9,15 @@ use super::ground::{Ground, TROUBLED, logs, wait_for_count};
 use crate::support::process::Daemon;
 use crate::support::world::{On, count};
 
-/// Kills in all, half of them on each database.
+/// Kills on each database.
 const KILLS: u32 = 100;
-/// So many charges are due for each kill: there is work until the last.
-const CHARGES_A_KILL: u32 = 30;
+/// So many charges are due for each kill, 2,000 in all: there is work until the last.
+const CHARGES_A_KILL: u32 = 20;
+/// So slow that there is.
+const CHARGES_A_SECOND: &str = "30";
 /// A kill comes within this long after its daemon says that it runs, and within up to [`SPAN_AT_MOST`] where the machine is so slow that
 /// kills met no work.
-const SPAN: Duration = Duration::from_millis(900);
+const SPAN: Duration = Duration::from_millis(600);
 const SPAN_AT_MOST: Duration = Duration::from_secs(8);
 /// What the daemon says of the rows that its dead predecessor held.
 const LEFT_BEHIND: &str = "a former process left work behind";
@@ -35,14 +37,14 @@ fn left_behind(daemon: &Daemon) -> u64 {
 }
 
 async fn killed_at_random(on: On) {
-    let kills = from_environment("DUES_KILLS").unwrap_or(KILLS).div_ceil(2);
+    let kills = from_environment("DUES_KILLS").unwrap_or(KILLS);
     let seed = from_environment("DUES_SEED").unwrap_or_else(|| Chance::from_system().below(1 << 32));
     println!("{kills} kills on {on:?}; DUES_SEED={seed} repeats their instants");
     let chance = Chance::seeded(seed);
     let began = Clock::system().now();
-    // So slow that there is work until the last kill. What a kill leaves between its commit and its POST is absent until it has rested,
-    // and so many of them are no sign that look-ups are broken.
-    let paced = [("budget.writes_per_second", "50"), ("protocol.unknown_limit", "10000")];
+    // What a kill leaves between its commit and its POST is absent until it has rested, and so many of them are no sign that look-ups are
+    // broken.
+    let paced = [("budget.writes_per_second", CHARGES_A_SECOND), ("protocol.unknown_limit", "10000")];
     let ground = Ground::new(on, None, kills * CHARGES_A_KILL, TROUBLED, &paced).await;
     let (mut interrupted, mut attempts, mut span) = (0, 0, SPAN);
     for kill in 0..kills {
