@@ -43,6 +43,7 @@ mod turns;
 mod ways;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Notify;
 
@@ -126,6 +127,8 @@ pub struct Engine {
     pub steady: Arc<Steady>,
     /// How fast it sends.
     pub pace: Arc<Pace>,
+    /// Whether what fell due before the fence is still being looked up, as was seen last; nothing is sent meanwhile.
+    pub surveying: Arc<AtomicBool>,
     /// From when it has its part of the budget.
     pub share: Arc<Share>,
     /// What its audits have come to.

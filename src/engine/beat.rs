@@ -1,6 +1,7 @@
 //! `beat`: a daemon takes its name, comes round, and holds the books against the signs that they are not the latest. Whatever it finds
 //! stands in the books before anything else is sent.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{Days, TimeDelta};
@@ -21,6 +22,9 @@ use crate::store::{StoreError, Tx};
 
 /// A daemon on another machine that came round so lately is alive.
 pub const ALIVE_WITHIN: TimeDelta = TimeDelta::seconds(30);
+
+/// What keeps a daemon from sending after a fence.
+const SURVEYING: &str = "what fell due before now is looked up at the gateway, nothing is sent before all of it was";
 
 /// How many of these daemons are alive at `now`.
 pub fn alive(nodes: &[NodeRow], now: Instant) -> usize {
@@ -125,7 +129,8 @@ impl Engine {
         let mark = self.high_water.read()?;
         let held_back = || self.pace.held_back().map(|it| it.to_string());
         let unheard = || self.steady.awaits_gateway().then(|| UNHEARD.to_owned());
-        let condition = self.gate.state().cause.or_else(unheard).or_else(held_back);
+        let surveys = || self.surveying.load(Ordering::SeqCst).then(|| SURVEYING.to_owned());
+        let condition = self.gate.state().cause.or_else(unheard).or_else(held_back).or_else(surveys);
         let work = async {
             let before = self.clock.since_boot();
             let mut tx = self.store.begin("beat").await?;

@@ -104,6 +104,7 @@ pub async fn engine(
         high_water: HighWater::of(settings, &ledger_of(settings), &node_name(settings)),
         steady: Arc::default(),
         pace: Arc::default(),
+        surveying: Arc::default(),
         share: Arc::default(),
         audited: Arc::default(),
         process: crate::engine::process::this().into(),

@@ -2,6 +2,7 @@
 //! commits `sending`, so that no daemon sends past what another has just decided.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use crate::clock::Instant;
 use crate::config::Brake;
@@ -139,6 +140,7 @@ impl Engine {
                 plans = tx.daily_plans(day).await?;
             }
         }
+        self.surveying.store(row.unsurveyed != 0, Ordering::SeqCst);
         let limit = i64::from(self.rules.protocol.unknown_limit.get());
         Ok(Standing {
             continuity_from: row.continuity_from,

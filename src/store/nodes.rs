@@ -60,7 +60,8 @@ row! {
         /// a person, however long. What a dead daemon left behind says
         /// nothing of the gateway.
         not_found: i64,
-        /// Whether something that fell due before the fence is due and was not looked up since, or not even billed: 1.
+        /// Whether something that fell due before the fence was not looked up since, or not even billed: 1. What waits for its turn to be
+        /// looked up is among it, and what was put off for a reason of its own, with its lease, is not.
         unsurveyed: i64,
         /// PostgreSQL's timeline when a daemon came round last.
         timeline: Option<String>,
@@ -81,7 +82,7 @@ macro_rules! standing {
             "(SELECT n.sends FROM nodes n WHERE n.name = $1) AS sends, ",
             "(SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1 AND a.late_looks = 0) AS not_found, ",
             "CAST(CASE WHEN i.continuity_from > $3 AND (EXISTS (SELECT 1 FROM attempts a JOIN charges c ON c.id = a.charge_id \
-                WHERE a.state = 'created' AND a.next_at <= $2 AND c.due_at < i.continuity_from \
+                WHERE a.state = 'created' AND (a.next_at <= $2 OR a.lease_until <= $2) AND c.due_at < i.continuity_from \
                 AND (a.missing_since IS NULL OR a.missing_since < i.continuity_from)) \
                 OR EXISTS (SELECT 1 FROM subscriptions s WHERE s.bill_at <= $2 AND s.bill_at < i.continuity_from \
                     AND s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused'))) THEN 1 ELSE 0 END AS BIGINT) AS unsurveyed, ",

@@ -232,6 +232,45 @@ async fn nobody_is_charged_before_all_that_fell_due_was_looked_up() {
     }
 }
 
+/// The same with so many that their look-ups take their time: who was looked up early waits for the last.
+#[tokio::test]
+async fn nobody_is_charged_while_others_wait_for_their_look_up() {
+    for on in BOTH {
+        let outside = tempfile::tempdir().unwrap();
+        let file = outside.path().join("sends").display().to_string();
+        let own = [("protocol.gap", "2h"), ("budget.reads_per_second", "1"), ("installation.high_water_file", &file)];
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &own).await;
+        world.engine.take_name(false).await.unwrap();
+        world.hand_over("LEAVES", "daily", "2026-01-17", None).await;
+        for number in 1..=12 {
+            // They have left long ago: nothing of theirs was charged in the time that is lost, but of the last.
+            let anchor = if number == 12 { "2026-01-15" } else { "2026-01-17" };
+            world.hand_over(&format!("ORD-{number}"), "daily", anchor, None).await;
+        }
+        live_until(&mut world, "2026-01-16T12:00:00Z").await;
+        let (mut world, backup) = world.backed_up().await;
+        let mark = std::fs::read(outside.path().join("sends")).unwrap();
+        let names = world.lines("SELECT reference AS line FROM subscriptions WHERE reference <> 'ORD-12'").await;
+        for name in names {
+            dues::engine::cancel::cancel(&world.store, &name, false, "left", "operator").await.unwrap();
+        }
+        live_until(&mut world, "2026-01-17T12:00:00Z").await;
+        let before = world.sandbox.books().payments.len();
+        assert_eq!(before, 3, "{on:?}");
+
+        std::fs::write(outside.path().join("sends"), mark).unwrap();
+        let mut world = world.restarted(Some(&backup)).await;
+        world.engine.take_name(false).await.unwrap();
+        world.round.until_quiet().await.unwrap();
+        beat(&world).await;
+        let told = world.lines("SELECT condition AS line FROM nodes").await;
+        assert!(told[0].starts_with("what fell due before now is looked up"), "{on:?}: {told:?}");
+        live_until(&mut world, "2026-01-17T18:00:00Z").await;
+        assert_eq!(beat(&world).await.held.as_deref(), Some("stranger"), "{on:?}");
+        assert_eq!(world.sandbox.books().payments.len(), before, "{on:?}: nobody was charged");
+    }
+}
+
 /// A daemon that was stopped for longer than the gap, with its process, sends nothing before it has come round and seen that.
 #[tokio::test]
 async fn a_daemon_that_overslept_looks_up_before_it_sends() {
