@@ -8,6 +8,7 @@ use super::{Grouped, kept};
 use crate::chance::Chance;
 use crate::clock::Instant;
 use crate::domain::attempt::AttemptState;
+use crate::domain::charge::ChargeState;
 use crate::domain::source::SourceState;
 use crate::domain::subscription::SubscriptionState;
 use crate::engine::decide::decide;
@@ -129,6 +130,15 @@ fn an_absent_payment_is_sent_again_within_its_keys_life_alone() {
                 assert_eq!(
                     sent,
                     case.may_resend(&rules) && file != "absence-never.txt",
+                    "{name}{}: {decided}",
+                    case.name()
+                );
+                // Another attempt follows by itself only on proof: the key is over, was looked for since, and look-ups are known to work.
+                let proven =
+                    case.key_age >= delta(rules.protocol.key_life) && case.late >= 2 && case.witness == Some(true);
+                let follows = is.charge.state == ChargeState::Retrying;
+                assert!(
+                    !follows || proven && file == "absence-auto.txt" && name.is_empty(),
                     "{name}{}: {decided}",
                     case.name()
                 );

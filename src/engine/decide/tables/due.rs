@@ -108,6 +108,11 @@ fn what_keeps_an_attempt_from_being_sent() {
                         let stopped = stops.iter().any(|it| it == one || it == other)
                             && !(kind == "first payment" && [one, other].contains(&&"source revoked"));
                         assert!(!(sent && stopped), "{kind}, {one}, {other}: sent");
+                        let looked = looks != "due" || [one, other].contains(&&"looked up just now");
+                        assert!(
+                            !sent || looked || kind != "retry" && which.is_empty(),
+                            "{kind}{which}, {one}, {other}: sent blind"
+                        );
                         assert!(!sent || context.allowance + 1 == usual, "a send costs a token");
                         let decided = told(&was, &is, came, &context);
                         let case = format!("{kind}{which}, {looks}: {one}, {other}");
