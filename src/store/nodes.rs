@@ -60,8 +60,9 @@ row! {
         /// a person, however long. What a dead daemon left behind says
         /// nothing of the gateway.
         not_found: i64,
-        /// Whether something that fell due before the fence was not looked up since, or not even billed: 1. What waits for its turn to be
-        /// looked up is among it, and what was put off for a reason of its own, with its lease, is not.
+        /// Whether something that fell due before the fence was not looked up since, or not even billed: 1. What was leased and
+        /// waits for its turn to be looked up is among it; what the catch-up rule has put on a later day, or was put off for a reason of its
+        /// own, is not.
         unsurveyed: i64,
         /// PostgreSQL's timeline when a daemon came round last.
         timeline: Option<String>,
@@ -73,6 +74,9 @@ row! {
 /// A fence that was raised longer ago holds back nothing for what was not looked up since.
 const SURVEY_AT_MOST: TimeDelta = TimeDelta::days(1);
 
+/// What waits longer than this does not wait for its turn to be looked up.
+const TURN_WITHIN: TimeDelta = TimeDelta::hours(1);
+
 /// What is read of the installation in every transaction that sends. SQLite has no timeline.
 macro_rules! standing {
     ($timeline_now:literal) => {
@@ -82,7 +86,7 @@ macro_rules! standing {
             "(SELECT n.sends FROM nodes n WHERE n.name = $1) AS sends, ",
             "(SELECT COUNT(*) FROM attempts a WHERE a.state = 'unknown' AND a.looks > 0 AND a.answer_lost = 1 AND a.late_looks = 0) AS not_found, ",
             "CAST(CASE WHEN i.continuity_from > $3 AND (EXISTS (SELECT 1 FROM attempts a JOIN charges c ON c.id = a.charge_id \
-                WHERE a.state = 'created' AND (a.next_at <= $2 OR a.lease_until <= $2) AND c.due_at < i.continuity_from \
+                WHERE a.state = 'created' AND (a.next_at <= $2 OR a.lease_until <= $2 AND a.lease_epoch > 0 AND a.next_at <= $4) AND c.due_at < i.continuity_from \
                 AND (a.missing_since IS NULL OR a.missing_since < i.continuity_from)) \
                 OR EXISTS (SELECT 1 FROM subscriptions s WHERE s.bill_at <= $2 AND s.bill_at < i.continuity_from \
                     AND s.state IN ('trialing', 'active', 'past_due', 'unpaid', 'paused'))) THEN 1 ELSE 0 END AS BIGINT) AS unsurveyed, ",
@@ -106,7 +110,7 @@ impl Tx {
     /// [`StoreError::Database`], also where the installation is not pinned yet.
     pub async fn standing(&mut self, node: &str, now: Instant) -> Result<StandingRow, StoreError> {
         let text = if self.is_postgres() { STANDING_POSTGRES } else { STANDING_SQLITE };
-        self.one(Statement::new(text).bind(node).bind(now).bind(now - SURVEY_AT_MOST)).await
+        self.one(Statement::new(text).bind(node).bind(now).bind(now - SURVEY_AT_MOST).bind(now + TURN_WITHIN)).await
     }
 
     /// The daemon of this name, held until this unit of work ends.
