@@ -255,3 +255,19 @@ async fn what_a_catch_up_puts_on_a_later_day_is_added_to_that_days_plan() {
         assert_eq!(world.lines(plans).await, ["2026-01-24 1+0 0", "2026-01-25 0+1 1100"], "{on:?}");
     }
 }
+
+/// What was put on a later day is not waited for by what is due today, although both fell due in the gap.
+#[tokio::test]
+async fn what_a_catch_up_puts_on_a_later_day_holds_back_nothing_of_today() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        world.engine.take_name(false).await.unwrap();
+        world.engine.beat().await.unwrap();
+        world.hand_over("ORD-1", "weekly", "2026-01-16", None).await;
+        world.clock.advance_to(at("2026-01-24T12:00:00Z"));
+        world.engine.beat().await.unwrap();
+        assert_eq!(world.store.fences(1).await.unwrap()[0].reason, "gap", "{on:?}");
+        world.run_until("2026-01-24T12:05:00Z").await;
+        assert_eq!(world.charges().await, ["ORD-1/0 paid", "ORD-1/1 due"], "{on:?}");
+    }
+}
