@@ -26,6 +26,7 @@ pub mod schedule;
 pub mod settle;
 
 mod books;
+mod clock_watch;
 mod decide;
 mod desk;
 mod fence;

@@ -12,6 +12,7 @@ use crate::domain::subscription::SubscriptionState;
 use crate::engine::EngineError;
 use crate::engine::books::Books;
 use crate::engine::decide::{asked, cancel_it};
+use crate::engine::fence::is_for_the_clock;
 use crate::engine::grants::Grants;
 use crate::engine::rules::Rules;
 use crate::store::changes::{Changes, ChargeChange};
@@ -141,7 +142,7 @@ pub async fn ask(store: &Store, rules: &Rules, name: &str, ask: &Ask, by: By<'_>
         let mut tx = store.begin("ask").await?;
         let now = tx.now().await?;
         let Some(row) = tx.charge_named(name).await? else { return Ok(Err(AskError::NoCharge(name.to_owned()))) };
-        if *ask != Ask::Void && tx.fence().await?.held_reason.as_deref() == Some("clock") {
+        if *ask != Ask::Void && is_for_the_clock(tx.fence().await?.held_reason.as_deref()) {
             return Ok(Err(AskError::Clock));
         }
         let acted = match act(&mut tx, rules, &row, ask, by, now).await? {
@@ -187,7 +188,7 @@ pub async fn resolve(
             return Ok(Err(AskError::NoChoice { reason, resolution: word, waits_for_it }));
         }
         let dates_nothing = matches!(word, Resolution::Void | Resolution::Skip | Resolution::Dismiss);
-        if !dates_nothing && tx.fence().await?.held_reason.as_deref() == Some("clock") {
+        if !dates_nothing && is_for_the_clock(tx.fence().await?.held_reason.as_deref()) {
             return Ok(Err(AskError::Clock));
         }
         let charges = match carry_out(&mut tx, rules, &case, reason, resolution, by, now).await? {

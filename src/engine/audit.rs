@@ -93,19 +93,24 @@ impl Audit {
     /// [`EngineError::Store`]; what could not be recorded is kept.
     pub async fn tick(&mut self, launch: bool) -> Result<Tick, EngineError> {
         let recorded = self.record().await?;
+        let looked = if launch { self.look().await? } else { Tick::default() };
+        Ok(Tick { done: recorded + looked.done, ..looked })
+    }
+
+    async fn look(&mut self) -> Result<Tick, EngineError> {
         let places = IN_FLIGHT.saturating_sub(self.flights.len());
-        if !launch || places == 0 {
-            return Ok(Tick { done: recorded, ..Tick::default() });
+        if places == 0 {
+            return Ok(Tick::default());
         }
         let now = self.engine.clock.now();
         let wanted = self.pace.available(now).min(u32::try_from(places).unwrap_or(u32::MAX));
         let Some(wanted) = NonZeroU32::new(wanted) else {
-            return Ok(Tick { done: recorded, more: false, wake_at: self.pace.next_at(now) });
+            return Ok(Tick { wake_at: self.pace.next_at(now), ..Tick::default() });
         };
         let engine = self.engine.clone();
         let mut reads = engine.gate.ask(Kind::Read, wanted.get(), now);
         if reads.requests() == 0 {
-            return Ok(Tick { done: recorded, more: false, wake_at: reads.wake_at });
+            return Ok(Tick { wake_at: reads.wake_at, ..Tick::default() });
         }
         let rows = self.lease(reads.requests()).await.map_err(EngineError::of("audit"))?;
         let leased = rows.len();
@@ -121,7 +126,7 @@ impl Audit {
             });
         }
         let full = used == wanted.get();
-        Ok(Tick { done: recorded + leased, more: false, wake_at: self.pace.next_at(now).filter(|_| full) })
+        Ok(Tick { done: leased, more: false, wake_at: self.pace.next_at(now).filter(|_| full) })
     }
 
     async fn lease(&self, limit: u32) -> Result<Vec<ToAuditRow>, StoreError> {

@@ -9,7 +9,8 @@ use chrono::{Days, TimeDelta};
 use crate::clock::Instant;
 use crate::domain::id::ReviewId;
 use crate::domain::review::ReviewReason;
-use crate::engine::fence::{Known, judge};
+use crate::engine::clock_watch::{self, Seen, Verdict};
+use crate::engine::fence::{CLOCK, Known, is_for_the_clock, judge};
 use crate::engine::greet::UNHEARD;
 use crate::engine::high_water::Mark;
 use crate::engine::process::{is_alive, is_of_this_machine};
@@ -42,15 +43,6 @@ pub struct Beat {
     pub braked: Option<String>,
     /// The fence that was raised just now.
     pub raised: Option<NewFence>,
-}
-
-/// What a look at the clock came to, to be remembered once it is committed.
-#[derive(Debug, Clone, Copy)]
-struct Clocked {
-    trust: bool,
-    /// Also against the gateway's clock: an operator says so.
-    accept: bool,
-    told: bool,
 }
 
 /// Why a daemon could not come round.
@@ -105,7 +97,7 @@ impl Engine {
             tx.commit().await?;
             self.take_part(node.as_ref(), &living, now);
             // A clock that these books are held for is not taken for right by whoever starts meanwhile.
-            if fence.held_reason.as_deref() != Some("clock") {
+            if !is_for_the_clock(fence.held_reason.as_deref()) {
                 self.steady.trust(now, before, boot);
             }
             let mut sends = node.map_or(0, |node| node.sends);
@@ -154,7 +146,7 @@ impl Engine {
                 asked: false,
             };
             let mut raised = self.look_back(&mut tx, &known, &fence).await?;
-            let clocked = self.watch_clock(&mut tx, &mut fence, &mut raised, now).await?;
+            let verdict = self.watch_clock(&mut tx, &mut fence, &mut raised, now).await?;
             self.plan_days(&mut tx, now).await?;
             let living = tx.living_nodes(now - ALIVE_WITHIN).await?;
             if raised.is_some() {
@@ -164,12 +156,7 @@ impl Engine {
             self.take_part(node.as_ref(), &living, now);
             // Only what stands in the books is remembered: a round that failed has neither told nor trusted.
             self.steady.comes_round(boot);
-            self.steady.tell(clocked.told);
-            if clocked.accept {
-                self.steady.accept(now, boot);
-            } else if clocked.trust {
-                self.steady.trust(now, before, boot);
-            }
+            self.steady.remember(verdict, now, before, boot);
             if let Some(raised) = &raised {
                 say(raised);
             }
@@ -252,34 +239,29 @@ impl Engine {
         fence: &mut FenceStateRow,
         raised: &mut Option<NewFence>,
         now: Instant,
-    ) -> Result<Clocked, StoreError> {
+    ) -> Result<Verdict, StoreError> {
         let boot = self.clock.since_boot();
-        let held_for_it = fence.held_reason.as_deref() == Some("clock");
-        let nothing = Clocked { trust: false, accept: false, told: self.steady.is_told() };
-        let right = Clocked { trust: true, told: false, ..nothing };
-        Ok(match self.steady.wrong(now, boot) {
-            None => {
-                // A process that was started while the books were held for the clock has seen no other clock than that one, unless the
-                // gateway's agrees.
-                let knows = !held_for_it || self.steady.is_told() || self.steady.gateway_agrees(now, boot);
-                if held_for_it && knows {
-                    tx.acknowledge_clock(&self.node, now).await?;
-                    *fence = tx.fence().await?;
-                }
-                if knows { right } else { nothing }
+        let wrong = self.steady.wrong(now, boot);
+        let verdict = clock_watch::judge(&Seen {
+            is_wrong: wrong.is_some(),
+            is_held: fence.held_at.is_some(),
+            is_held_for_it: is_for_the_clock(fence.held_reason.as_deref()),
+            is_told: self.steady.is_told(),
+            gateway_agrees: self.steady.gateway_agrees(now, boot),
+        });
+        match (verdict, wrong) {
+            (Verdict::Lift, _) => {
+                tx.acknowledge_clock(&self.node, now).await?;
+                *fence = tx.fence().await?;
             }
-            // An operator has acknowledged what this daemon told: the clock is right as it is.
-            Some(_) if fence.held_at.is_none() && self.steady.is_told() => Clocked { accept: true, ..right },
-            Some(wrong) if fence.held_at.is_none() => {
-                let fence = NewFence { reason: "clock", detail: wrong.to_string(), lost_sends: 0, holds: true };
+            (Verdict::Hold, Some(wrong)) => {
+                let fence = NewFence { reason: CLOCK, detail: wrong.to_string(), lost_sends: 0, holds: true };
                 self.raise(tx, &fence, now).await?;
                 *raised = Some(fence);
-                Clocked { told: true, ..nothing }
             }
-            // Another daemon has told of it: its acknowledgement is for this one as well.
-            Some(_) if held_for_it => Clocked { told: true, ..nothing },
-            Some(_) => nothing,
-        })
+            _ => {}
+        }
+        Ok(verdict)
     }
 
     /// Today's plan where there is none, and tomorrow's, before it begins; none of a day that a wrong clock shows.
@@ -335,18 +317,29 @@ mod tests {
     use super::*;
     use crate::clock::instant_from_micros;
 
+    fn node(name: &str, process: String, heartbeat_at: Instant, stopped_at: Option<Instant>) -> NodeRow {
+        let name = name.to_owned();
+        NodeRow { name, process, started_at: heartbeat_at, heartbeat_at, stopped_at, sends: 0, condition: None }
+    }
+
+    #[test]
+    fn who_came_round_within_half_a_minute_and_has_not_stopped_is_alive() {
+        let now = instant_from_micros(1_800_000_000_000_000);
+        let ago = |seconds, stopped: bool| {
+            let at = now - TimeDelta::seconds(seconds);
+            node("one", "elsewhere/1/1".to_owned(), at, stopped.then_some(at))
+        };
+        let within = ALIVE_WITHIN.num_seconds();
+        let nodes = [ago(0, false), ago(within - 1, false), ago(within, false), ago(within + 1, false), ago(1, true)];
+        assert_eq!(alive(&nodes, now), 2);
+        assert_eq!(alive(&nodes[1..2], now), 1);
+        assert_eq!(alive(&nodes[2..], now), 0);
+    }
+
     #[test]
     fn a_process_from_before_the_machines_start_is_gone_whoever_has_its_number() {
         let now = instant_from_micros(1_800_000_000_000_000);
-        let node = |ago| NodeRow {
-            name: "one".to_owned(),
-            process: crate::engine::process::this(),
-            started_at: now - TimeDelta::days(1),
-            heartbeat_at: now - TimeDelta::seconds(ago),
-            stopped_at: None,
-            sends: 0,
-            condition: None,
-        };
+        let node = |ago| node("one", crate::engine::process::this(), now - TimeDelta::seconds(ago), None);
         let booted = Duration::from_secs(60);
         assert!(refuse_the_living(&node(59), now, booted).is_err(), "it is this very process");
         assert!(refuse_the_living(&node(-5), now, booted).is_err(), "whose clock was set back a little");

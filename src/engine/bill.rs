@@ -12,6 +12,7 @@ use crate::domain::charge::{ChargeState, SkipReason};
 use crate::domain::id::{ChargeId, ReviewId};
 use crate::domain::review::ReviewReason;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
+use crate::engine::fence::is_for_the_clock;
 use crate::engine::grants::Grants;
 use crate::engine::intent::Owed;
 use crate::engine::rules::{Rules, delta};
@@ -119,7 +120,7 @@ impl Engine {
         let database_now = tx.now().await?;
         let now = database_now.min(self.clock.now());
         let standing = tx.standing(&self.node, now).await?;
-        let held_for_the_clock = standing.held_reason.as_deref() == Some("clock");
+        let held_for_the_clock = is_for_the_clock(standing.held_reason.as_deref());
         if held_for_the_clock || self.doubts_the_clock(database_now) {
             // Which period has begun is not known while the clock is not.
             tx.commit().await?;

@@ -5,6 +5,7 @@ use crate::clock::Instant;
 use crate::domain::subscription::{SubscriptionEvent, SubscriptionState};
 use crate::domain::word::IllegalEvent;
 use crate::engine::bill::PERIODS_AT_ONCE;
+use crate::engine::fence::is_for_the_clock;
 use crate::engine::{Engine, EngineError};
 use crate::store::subscriptions::Ended;
 use crate::store::{Store, StoreError};
@@ -87,7 +88,7 @@ pub async fn cancel(
             Err(illegal) => return Ok(Some(Err(CancelError::Illegal(illegal)))),
         };
         if at_period_end {
-            if tx.fence().await?.held_reason.as_deref() == Some("clock") {
+            if is_for_the_clock(tx.fence().await?.held_reason.as_deref()) {
                 return Ok(Some(Err(CancelError::Clock)));
             }
             // A period that has begun is owed, whether a daemon was there to open it or not: the one after it is the next.

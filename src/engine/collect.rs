@@ -1,6 +1,6 @@
 //! `collect`: leases created attempts whose time has come, commits `sending`, posts them, and records the answers.
 
-use crate::engine::flights::Flights;
+use crate::engine::flights::{Flights, places};
 use crate::engine::gate::{Grant, Kind};
 use crate::engine::observation::{Observation, Seen};
 use crate::engine::reconcile::look_up;
@@ -44,28 +44,27 @@ impl Collect {
     /// [`EngineError::Store`]: nothing was sent that is not committed, and answers that could not be recorded are kept.
     pub async fn tick(&mut self, launch: bool) -> Result<Tick, EngineError> {
         let recorded = self.record(launch).await?;
-        if !launch {
-            return Ok(Tick { done: recorded, ..Tick::default() });
-        }
+        let sent = if launch { self.send().await? } else { Tick::default() };
+        Ok(Tick { done: recorded + sent.done, ..sent })
+    }
+
+    async fn send(&mut self) -> Result<Tick, EngineError> {
         let engine = self.engine.clone();
         let settings = &engine.rules.engine;
-        let under_way = u32::try_from(self.flights.len()).unwrap_or(u32::MAX);
-        let places = settings.in_flight.get().saturating_sub(under_way).min(settings.batch.get());
-        // Half a flight at least, so that a set stays a set: answers come one by one, and each frees one place.
-        if places < settings.in_flight.get().min(settings.batch.get()) / 2 {
-            return Ok(Tick { done: recorded, ..Tick::default() });
-        }
-        let sends = engine.gate.ask(Kind::Write, places, engine.clock.now());
+        let sends = match places(self.flights.len(), settings.in_flight, settings.batch) {
+            0 => return Ok(Tick::default()),
+            places => engine.gate.ask(Kind::Write, places, engine.clock.now()),
+        };
         let (granted, more_at) = (sends.requests(), sends.wake_at);
         if granted == 0 {
-            return Ok(Tick { done: recorded, more: false, wake_at: more_at });
+            return Ok(Tick { wake_at: more_at, ..Tick::default() });
         }
         let (leased, settled) = self.lease(sends).await?;
         self.launch(settled);
         let full = u32::try_from(leased).is_ok_and(|leased| leased == granted);
         let turn_at = engine.gate.comes_round_at(engine.clock.now());
         Ok(Tick {
-            done: recorded + leased,
+            done: leased,
             more: full && more_at.is_none(),
             wake_at: more_at.filter(|_| full).into_iter().chain(turn_at).min(),
         })

@@ -10,6 +10,14 @@ use crate::store::fences::NewFence;
 /// A heartbeat may lie so far in the future before it is taken for that of books that were set back, or of a wrong clock.
 const AHEAD_AT_MOST: TimeDelta = TimeDelta::seconds(30);
 
+/// Why the books are held where the clock is wrong.
+pub(super) const CLOCK: &str = "clock";
+
+/// Whether that is what they are held for.
+pub(super) fn is_for_the_clock(held_reason: Option<&str>) -> bool {
+    held_reason == Some(CLOCK)
+}
+
 /// What is known when a daemon comes round.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
@@ -142,5 +150,30 @@ mod tests {
         ] {
             assert_eq!(raised(&known), Some(wanted), "{known:?}");
         }
+    }
+
+    #[test]
+    fn each_limit_is_still_no_sign() {
+        let ago = |seconds| Some(known().now - TimeDelta::seconds(seconds));
+        assert_eq!(raised(&Known { heartbeat_at: ago(600), ..known() }), None);
+        assert_eq!(raised(&Known { heartbeat_at: ago(-30), ..known() }), None);
+        for (seconds, holds) in [(600, false), (601, true), (-30, false), (-31, true)] {
+            let known = Known { mark: Mark::Sends(11), own_heartbeat_at: ago(seconds), ..known() };
+            assert_eq!(raised(&known), Some(("rewound", 1, holds)), "{seconds}");
+        }
+        // A daemon that never sent has no mark to lose.
+        assert_eq!(raised(&Known { sends: Some(0), mark: Mark::Missing, ..known() }), None);
+    }
+
+    #[test]
+    fn how_long_it_was_is_said_in_the_unit_that_a_person_would_take() {
+        for (minutes, said) in
+            [(-1, "less than no time"), (0, "0 minutes"), (119, "119 minutes"), (120, "2 hours"), (2879, "47 hours")]
+        {
+            assert_eq!(in_words(TimeDelta::minutes(minutes)), said);
+        }
+        assert_eq!(in_words(TimeDelta::minutes(2880)), "2 days");
+        let detail = judge(&Known { heartbeat_at: Some(known().now - TimeDelta::hours(3)), ..known() }).unwrap().detail;
+        assert_eq!(detail, "no daemon came round for 3 hours");
     }
 }

@@ -1,6 +1,7 @@
 //! Requests under way: they fly on their own and land here; a tick takes what has landed and never waits.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -9,6 +10,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
+
+/// How many requests may set out together beside those `under_way`. None where that is less than half of what may: a set stays a set,
+/// although answers come one by one and each frees one place.
+pub(super) fn places(under_way: usize, in_flight: NonZeroU32, batch: NonZeroU32) -> u32 {
+    let under_way = u32::try_from(under_way).unwrap_or(u32::MAX);
+    let places = in_flight.get().saturating_sub(under_way).min(batch.get());
+    if places < in_flight.get().min(batch.get()) / 2 { 0 } else { places }
+}
 
 /// Requests of one kind, and their outcomes that nobody has recorded yet.
 pub struct Flights<T: 'static> {
@@ -142,6 +151,16 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn requests_set_out_in_sets_of_half_a_flight_at_least() {
+        let places = |under_way, in_flight, batch| {
+            places(under_way, NonZeroU32::new(in_flight).unwrap(), NonZeroU32::new(batch).unwrap())
+        };
+        assert_eq!([0, 1, 32, 33, 64, 65].map(|under_way| places(under_way, 64, 200)), [64, 63, 32, 0, 0, 0]);
+        assert_eq!([0, 40, 54, 59, 60, 64].map(|under_way| places(under_way, 64, 10)), [10, 10, 10, 5, 0, 0]);
+        assert_eq!([0, 1].map(|under_way| places(under_way, 1, 1)), [1, 0]);
+    }
 
     #[tokio::test]
     async fn what_has_landed_stays_until_it_is_recorded() {

@@ -328,6 +328,38 @@ mod tests {
     }
 
     #[test]
+    fn of_the_right_to_pay_only_a_payment_tells_and_no_refusal_of_another_kind() {
+        let gate = refused();
+        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);
+        assert_eq!(gate.note_post(9, not_payable(), NOTHING_READ, at(60_000)), not_payable());
+        assert!(!gate.state().closed);
+        assert_eq!((take(&gate, Kind::Write, 5, at(119_999)), take(&gate, Kind::Write, 5, at(120_000))), (0, 1));
+        let again = gate.note_post(10, forbidden(), NOTHING_READ, at(120_000));
+        assert!(
+            matches!(again, PostOutcome::OurFault { status: 403, .. }),
+            "although it is the first in a row: {again:?}"
+        );
+    }
+
+    #[test]
+    fn what_was_spent_is_what_was_used_and_what_was_read_beyond_that() {
+        let gate = gate();
+        let spent = || {
+            let figures = gate.figures(at(0));
+            (figures.writes.spent, figures.reads.spent)
+        };
+        assert_eq!((take(&gate, Kind::Write, 5, at(0)), take(&gate, Kind::Write, 4, at(0))), (5, 4));
+        drop(gate.ask(Kind::Write, 9, at(0)));
+        assert_eq!((take(&gate, Kind::Read, 2, at(0)), take(&gate, Kind::Read, 4, at(0))), (2, 4));
+        assert_eq!(spent(), (9, 6));
+        gate.note_look(Signal::Success, Reads { made: 4, rate_limited: false }, at(0));
+        gate.note_post(1, not_payable(), Reads { made: 2, rate_limited: false }, at(0));
+        assert_eq!(spent(), (9, 11), "three pages beyond the first, and two after a payment");
+        assert_eq!(take(&gate, Kind::Read, 1, at(10)), 0, "the budget is overdrawn by one");
+        assert_eq!(take(&gate, Kind::Read, 1, at(20)), 1);
+    }
+
+    #[test]
     fn a_probe_that_nobody_needed_goes_to_whoever_asks_next() {
         let gate = refused();
         let probe = gate.ask(Kind::Write, 5, at(60_000));

@@ -110,3 +110,73 @@ fn has_room(plan: &DailyPlanRow, count: i64, brake: &Brake) -> bool {
     let most = plan.planned_count.saturating_mul(brake.percent - 100) / 100 + brake.margin;
     plan.granted_count.saturating_add(count) <= most
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn at(day: u32) -> Instant {
+        format!("2026-01-{day}T02:00:00Z").parse().unwrap()
+    }
+
+    fn price() -> Money {
+        Money::new(12_800, "HKD".parse().unwrap())
+    }
+
+    #[test]
+    fn what_charges_each_day_is_granted_for_tomorrow_as_well() {
+        let days = |unit, count| {
+            let mut grants = Grants::default();
+            grants.add_next(at(20), Interval { unit, count: NonZeroU32::new(count).unwrap() }, &price());
+            grants.0.into_iter().map(|(day, amounts)| (day.to_string(), amounts["HKD"])).collect::<Vec<_>>()
+        };
+        let today = ("2026-01-20".to_owned(), (1, 12_800));
+        let tomorrow = ("2026-01-21".to_owned(), (1, 12_800));
+        assert_eq!(days(IntervalUnit::Day, 1), [today.clone(), tomorrow]);
+        for (unit, count) in [(IntervalUnit::Day, 2), (IntervalUnit::Week, 1), (IntervalUnit::Month, 1)] {
+            assert_eq!(days(unit, count), std::slice::from_ref(&today), "{count} {unit:?}");
+        }
+    }
+
+    #[test]
+    fn charges_of_one_day_and_currency_add_up() {
+        let mut grants = Grants::default();
+        grants.add(at(20), &price());
+        grants.add(at(20), &price());
+        grants.add(at(20), &Money::new(900, "CNY".parse().unwrap()));
+        assert_eq!(
+            grants.0[&at(20).date_naive()],
+            [("CNY".to_owned(), (1, 900)), ("HKD".to_owned(), (2, 25_600))].into()
+        );
+    }
+
+    #[test]
+    fn what_is_beyond_is_told_by_today_and_tomorrow() {
+        let counts = [(19, 1), (20, 2), (21, 4)].map(|(day, count)| (at(day).date_naive(), count)).into();
+        let beyond = BeyondPlan::of(&counts, at(20));
+        assert_eq!((beyond, beyond.count()), (BeyondPlan { today: 3, tomorrow: 4 }, 7));
+    }
+
+    #[test]
+    fn a_plan_takes_what_its_part_and_the_margin_leave() {
+        let brake = Brake { percent: 150, margin: 20 };
+        let plan = |granted_count| DailyPlanRow {
+            day: "2026-01-20".to_owned(),
+            currency: "HKD".to_owned(),
+            planned_count: 100,
+            planned_minor: 0,
+            granted_count,
+            granted_minor: 0,
+            sent_count: 0,
+            sent_minor: 0,
+            usual_minor: 0,
+            carried_count: 0,
+            carried_minor: 0,
+        };
+        for (granted, count, room) in [(0, 70, true), (0, 71, false), (69, 1, true), (70, 1, false), (70, 0, true)] {
+            assert_eq!(has_room(&plan(granted), count, &brake), room, "{granted} {count}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 use crate::domain::review::ReviewReason;
 use crate::engine::EngineError;
+use crate::engine::fence::is_for_the_clock;
 use crate::store::daily_plans::Amounts;
 use crate::store::journal::Entry;
 use crate::store::{Store, StoreError};
@@ -56,7 +57,7 @@ pub async fn resume_collecting(store: &Store, reason: &str, operator: &str) -> R
     let work = async {
         let mut tx = store.begin("resume").await?;
         let now = tx.now().await?;
-        if tx.fence().await?.held_reason.as_deref() == Some("clock") {
+        if is_for_the_clock(tx.fence().await?.held_reason.as_deref()) {
             return Ok(Err(LiftError::Clock));
         }
         let day = now.date_naive();

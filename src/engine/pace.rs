@@ -117,11 +117,14 @@ mod tests {
         assert_eq!(pace.limit(5, 5, at(0)), None);
         assert_eq!(pace.held_back(), None);
         assert_eq!(pace.limit(6, 5, at(0)), Some(1));
-        assert_eq!(pace.held_back(), Some(HeldBack { not_found: 6, limit: 5 }));
+        let held_back = pace.held_back();
+        assert_eq!(held_back, Some(HeldBack { not_found: 6, limit: 5 }));
+        assert!(held_back.unwrap().to_string().starts_with("6 outcomes are unknown, and 5 may be: "));
         assert_eq!(pace.limit(6, 5, at(0)), Some(1), "who has nothing to send takes no probe");
         pace.note(1, at(0));
         assert_eq!(pace.limit(6, 5, at(29)), Some(0));
-        assert_eq!(pace.limit(6, 5, at(30)), Some(1));
+        pace.note(0, at(29));
+        assert_eq!(pace.limit(6, 5, at(30)), Some(1), "who sent nothing is no probe");
         pace.note(1_000, at(31));
         assert_eq!(pace.limit(10, 5, at(31)), None, "one of a hundred");
         assert_eq!(pace.limit(11, 5, at(61)), Some(1));

@@ -11,6 +11,7 @@ use crate::domain::word::IllegalEvent;
 use crate::engine::EngineError;
 use crate::engine::bill::PERIODS_AT_ONCE;
 use crate::engine::decide::AFTER_NOT_YET;
+use crate::engine::fence::is_for_the_clock;
 use crate::engine::grants::Grants;
 use crate::engine::rules::Rules;
 use crate::store::{Store, StoreError, Tx};
@@ -199,7 +200,7 @@ async fn stand(
             return Ok(Err(PauseError::Illegal { name, illegal, asked, next }));
         }
     };
-    if tx.fence().await?.held_reason.as_deref() == Some("clock") {
+    if is_for_the_clock(tx.fence().await?.held_reason.as_deref()) {
         return Ok(Err(PauseError::Clock));
     }
     // Without its dates nobody knows which period is skipped or billed.

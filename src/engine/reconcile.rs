@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::attempt::AttemptState;
-use crate::engine::flights::Flights;
+use crate::engine::flights::{Flights, places};
 use crate::engine::gate::Kind;
 use crate::engine::observation::{Observation, Seen};
 use crate::engine::rules::delta;
@@ -55,20 +55,20 @@ impl Reconcile {
     /// [`EngineError::Store`]; outcomes that could not be recorded are kept.
     pub async fn tick(&mut self, launch: bool) -> Result<Tick, EngineError> {
         let recorded = self.record(launch).await?;
-        if !launch {
-            return Ok(Tick { done: recorded, ..Tick::default() });
-        }
+        let looked = if launch { self.look().await? } else { Tick::default() };
+        Ok(Tick { done: recorded + looked.done, ..looked })
+    }
+
+    async fn look(&mut self) -> Result<Tick, EngineError> {
         let engine = self.engine.clone();
         let settings = &engine.rules.engine;
-        let under_way = u32::try_from(self.flights.len()).unwrap_or(u32::MAX);
-        let places = settings.in_flight.get().saturating_sub(under_way).min(settings.batch.get());
-        if places < settings.in_flight.get().min(settings.batch.get()) / 2 {
-            return Ok(Tick { done: recorded, ..Tick::default() });
-        }
-        let mut grant = engine.gate.ask(Kind::Read, places, engine.clock.now());
+        let mut grant = match places(self.flights.len(), settings.in_flight, settings.batch) {
+            0 => return Ok(Tick::default()),
+            places => engine.gate.ask(Kind::Read, places, engine.clock.now()),
+        };
         let (granted, more_at) = (grant.requests(), grant.wake_at);
         if granted == 0 {
-            return Ok(Tick { done: recorded, more: false, wake_at: more_at });
+            return Ok(Tick { wake_at: more_at, ..Tick::default() });
         }
         let looks = self.lease(granted).await?;
         let leased = looks.len();
@@ -86,7 +86,7 @@ impl Reconcile {
             });
         }
         let full = used == granted;
-        Ok(Tick { done: recorded + leased, more: full && more_at.is_none(), wake_at: more_at.filter(|_| full) })
+        Ok(Tick { done: leased, more: full && more_at.is_none(), wake_at: more_at.filter(|_| full) })
     }
 
     async fn record(&mut self, may_send: bool) -> Result<usize, EngineError> {

@@ -187,6 +187,8 @@ mod tests {
         assert_eq!(Room::of(&later, &brake).count, 10);
         let owed = DailyPlanRow { carried_count: 200, carried_minor: 200 * 12_800, ..row() };
         assert_eq!(Room::of(&owed, &brake).count, 370);
+        let granted = DailyPlanRow { granted_count: 10, granted_minor: 10 * 12_800, ..row() };
+        assert_eq!(Room::of(&granted, &brake), Room { count: 185, amount_minor: 185 * 12_800 });
         let overdrawn = DailyPlanRow { carried_count: -50, carried_minor: -50, ..row() };
         assert_eq!(Room::of(&overdrawn, &brake).count, 170);
     }
@@ -198,6 +200,8 @@ mod tests {
         let mut standing = Standing { room, ..Standing::default() };
         let price = Money::new(1_280_000, "HKD".parse().unwrap());
         assert!(standing.takes(&price));
+        let room = standing.room["HKD"];
+        assert_eq!((room.count, room.amount_minor), (169, (170 - 100) * 12_800));
         assert!(!standing.takes(&price) && !standing.may_send());
         assert_eq!(standing.counted(), [Amounts { currency: "HKD".to_owned(), count: 1, amount_minor: 1_280_000 }]);
     }

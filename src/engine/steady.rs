@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::clock::Instant;
+use crate::engine::clock_watch::Verdict;
 
 /// Further back than a time service steps a clock that runs.
 const BACK_AT_MOST: TimeDelta = TimeDelta::seconds(10);
@@ -150,9 +151,21 @@ impl Steady {
         self.told.load(Ordering::SeqCst)
     }
 
-    /// Remembers that it was, or that it is settled.
-    pub fn tell(&self, told: bool) {
-        self.told.store(told, Ordering::SeqCst);
+    /// Remembers what a round found and wrote down of the clock, which showed `wall` after `before`, and before `since_boot`.
+    pub(super) fn remember(&self, verdict: Verdict, wall: Instant, before: Duration, since_boot: Duration) {
+        let told = |told| self.told.store(told, Ordering::SeqCst);
+        match verdict {
+            Verdict::Right | Verdict::Lift => {
+                told(false);
+                self.trust(wall, before, since_boot);
+            }
+            Verdict::Accept => {
+                told(false);
+                self.accept(wall, since_boot);
+            }
+            Verdict::Hold | Verdict::Join => told(true),
+            Verdict::Wait => {}
+        }
     }
 
     /// From when on, by the wall clock, whatever was dated before has lasted `span` in true time: what the clock was set forward by since,

@@ -4,6 +4,7 @@
 mod audit;
 mod brake;
 mod clock;
+mod grants;
 mod names;
 mod restore;
 mod wrong_times;

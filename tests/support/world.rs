@@ -152,21 +152,7 @@ impl World {
         anchor_on: &str,
         next_charge_on: Option<&str>,
     ) {
-        let hand_over = HandOver {
-            reference: reference.to_owned(),
-            plan: plan.to_owned(),
-            source_id: source_id.to_owned(),
-            first_payment_id: None,
-            customer: NewCustomer {
-                reference: format!("customer of {reference}"),
-                name: Some("Wallet Customer".to_owned()),
-                email: Some(format!("{}@example.com", reference.to_lowercase())),
-                country: "HK".to_owned(),
-            },
-            anchor_on: anchor_on.parse().unwrap(),
-            zone: "Asia/Hong_Kong".parse().unwrap(),
-            next_charge_on: next_charge_on.map(|on| on.parse().unwrap()),
-        };
+        let hand_over = handed_over(source_id, reference, plan, anchor_on, next_charge_on);
         let acceptable = self.engine.acceptable(hand_over).unwrap();
         self.engine.hand_over(&[acceptable]).await.unwrap();
     }
@@ -262,4 +248,29 @@ pub async fn lines(store: &Store, query: &'static str) -> Vec<String> {
 pub async fn count(store: &Store, query: &'static str) -> i64 {
     let row: SumRow = store.read_one(Statement::new(query)).await.unwrap();
     row.sum
+}
+
+/// A subscription as a merchant hands it over.
+pub fn handed_over(
+    source_id: &str,
+    reference: &str,
+    plan: &str,
+    anchor_on: &str,
+    next_charge_on: Option<&str>,
+) -> HandOver {
+    HandOver {
+        reference: reference.to_owned(),
+        plan: plan.to_owned(),
+        source_id: source_id.to_owned(),
+        first_payment_id: None,
+        customer: NewCustomer {
+            reference: format!("customer of {reference}"),
+            name: Some("Wallet Customer".to_owned()),
+            email: Some(format!("{}@example.com", reference.to_lowercase())),
+            country: "HK".to_owned(),
+        },
+        anchor_on: anchor_on.parse().unwrap(),
+        zone: "Asia/Hong_Kong".parse().unwrap(),
+        next_charge_on: next_charge_on.map(|on| on.parse().unwrap()),
+    }
 }

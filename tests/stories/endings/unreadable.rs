@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dues::engine::asked::{self, AskError, By, Resolved, Way};
 use dues::engine::collect::Collect;
 
 use super::helpers::{NOTHING, decline, reasons, tamper};
@@ -22,6 +23,13 @@ async fn two_due(on: On) -> World {
     while world.engine.bill().await.unwrap().done > 0 {}
     tamper(&world, ODD_CURRENCY).await;
     world
+}
+
+/// Dismisses the case that is open.
+async fn dismiss(world: &World) -> Result<Resolved, AskError> {
+    let case = world.lines("SELECT public_id AS line FROM review_cases WHERE resolved_at IS NULL").await.remove(0);
+    let by = By { operator: "operator", reason: "asked" };
+    asked::resolve(&world.store, &world.engine.rules, &case, &Way::Dismiss, by).await
 }
 
 /// Some ticks of collect, and what is under way lands between them.
@@ -47,6 +55,8 @@ async fn a_charge_that_cannot_be_read_starves_no_other_and_is_sent_once_it_can()
         world.run_until("2026-01-21T12:00:00Z").await;
         assert_eq!(reasons(&world).await, ["BAD/0 paid -", "ORD-1/0 paid -"], "{on:?}");
         world.assert_books_agree().await;
+        dismiss(&world).await.unwrap();
+        assert_eq!(world.reviews().await, NOTHING, "{on:?}: its charge waits for nobody");
     }
 }
 
@@ -100,6 +110,13 @@ async fn a_decline_whose_next_date_no_zone_gives_is_a_persons_question() {
             world.run_until("2026-01-20T12:00:00Z").await;
             assert_eq!(reasons(&world).await, [charge, "ORD-1/0 paid -"], "{on:?} {code}");
             assert_eq!(world.reviews().await, [review], "{on:?} {code}");
+            if review == "calendar" {
+                let refused = dismiss(&world).await;
+                assert!(
+                    matches!(refused, Err(AskError::LastCase { .. })),
+                    "{on:?} {refused:?}: nobody would ask again"
+                );
+            }
         }
     }
 }

@@ -121,8 +121,15 @@ async fn a_fail_over_that_lost_minutes_adopts_what_it_forgot_and_goes_on() {
         assert_eq!(world.sandbox.books().payments.len(), 2, "{on:?}");
         let mut world = world.restarted(Some(&backup)).await;
         world.engine.take_name(false).await.unwrap();
+        let expected = "SELECT CAST(strangers_left AS TEXT) AS line FROM installation";
+        assert_eq!(world.lines(expected).await, ["1"], "{on:?}");
         live_until(&mut world, "2026-01-16T12:00:00Z").await;
         assert_eq!(reasons(&world).await, ["rewound"], "{on:?}");
+        assert_eq!(
+            world.lines(expected).await,
+            ["0"],
+            "{on:?}: the one that was lost has turned up, another would hold"
+        );
         assert_eq!(beat(&world).await.held, None, "{on:?}");
         assert_whole(&world, 2, &format!("{on:?}")).await;
     }
@@ -156,6 +163,7 @@ async fn a_mark_of_other_books_holds_before_anything_is_sent() {
         std::fs::write(outside.path().join("sends"), "another-ledger node 5\n").unwrap();
         live_until(&mut world, "2026-01-16T12:00:00Z").await;
         assert_eq!(beat(&world).await.held.as_deref(), Some("other_ledger"), "{on:?}");
+        assert_eq!(reasons(&world).await, ["other_ledger"], "{on:?}: told once, however often it comes round");
         assert!(world.sandbox.books().payments.len() <= 1, "{on:?}");
     }
 }
@@ -185,15 +193,17 @@ async fn the_mark_of_a_daemon_that_was_renamed_tells_of_a_restore_and_of_nothing
             live_until(&mut world, "2026-01-16T12:00:00Z").await;
             let (mut world, backup) = world.backed_up().await;
             live_until(&mut world, "2026-01-16T12:30:00Z").await;
-            world.hand_over("ORD-2", "daily", "2026-01-16", None).await;
+            for name in ["ORD-2", "ORD-3", "ORD-4"] {
+                world.hand_over(name, "daily", "2026-01-16", None).await;
+            }
             live_until(&mut world, "2026-01-16T13:00:00Z").await;
             world.settings.installation.node = "renamed".to_owned();
             let world = world.restarted(restored.then_some(backup.as_str())).await;
             world.engine.take_name(false).await.unwrap();
             assert_eq!(reasons(&world).await, wanted, "{on:?} {restored}");
-            // ORD-2 was sent once since the copy.
+            // Each of the three was sent once since the copy.
             let lost = world.store.fences(9).await.unwrap().iter().map(|it| it.lost_sends).sum::<i64>();
-            assert_eq!(lost, i64::from(restored), "{on:?}");
+            assert_eq!(lost, if restored { 3 } else { 0 }, "{on:?}");
         }
     }
 }

@@ -218,7 +218,10 @@ pub(super) fn payment(id: &str, status: PaymentStatus) -> Payment {
 /// What a decision came to: everything that is not as it was.
 pub(super) fn told(was: &Desk, is: &Desk, came: Result<(), IllegalEvent>, context: &Context<'_>) -> String {
     if let Err(illegal) = came {
-        return format!("ILLEGAL {illegal}");
+        // It is decided anew from what was read: set aside.
+        let mut aside = was.clone();
+        aside.set_aside(context, ID, &illegal);
+        return format!("ILLEGAL {illegal}: {}", told(was, &aside, Ok(()), context));
     }
     let mut out = String::new();
     for (was, is) in was.charge.attempts.iter().zip(&is.charge.attempts) {

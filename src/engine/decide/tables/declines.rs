@@ -71,7 +71,11 @@ fn every_decline_has_its_next_step() {
 fn what_a_capture_makes_of_its_subscription() {
     let rules = rules(&[]);
     let mut grouped = Grouped::default();
-    for (kind, built) in [("recurring", desk(AttemptState::Pending)), ("first", first(AttemptState::Pending))] {
+    for (kind, built) in [
+        ("recurring", desk(AttemptState::Pending)),
+        ("first", first(AttemptState::Pending)),
+        ("first, paid already", first(AttemptState::Captured)),
+    ] {
         for &state in SubscriptionState::ALL {
             for source in [None, Some(SourceState::Provisional), Some(SourceState::Active), Some(SourceState::Revoked)]
             {

@@ -44,6 +44,11 @@ const CHANGES: &[Change] = &[
     ("looked up just now", |desk, _| missing(desk, TimeDelta::minutes(1))),
     ("looked up a lease ago", |desk, _| missing(desk, super::bench::LEASE)),
     ("looked up before the fence", |desk, _| missing(desk, TimeDelta::hours(2))),
+    ("looked up since the fence, beside what was not", |desk, context| {
+        context.standing.continuity_from = Some(desk.charge.due_at + TimeDelta::microseconds(1));
+        context.standing.unsurveyed = true;
+        missing(desk, TimeDelta::minutes(1));
+    }),
     ("held", |_, context| context.standing.held = true),
     ("braked", |_, context| context.standing.braked = true),
     ("closed", |_, context| context.standing.closed = true),
@@ -108,7 +113,15 @@ fn what_keeps_an_attempt_from_being_sent() {
                         let stopped = stops.iter().any(|it| it == one || it == other)
                             && !(kind == "first payment" && [one, other].contains(&&"source revoked"));
                         assert!(!(sent && stopped), "{kind}, {one}, {other}: sent");
-                        let looked = looks != "due" || [one, other].contains(&&"looked up just now");
+                        let waits = [one, other].iter().any(|it| it.contains("beside what was not"));
+                        assert!(
+                            !(sent && waits && kind != "first payment"),
+                            "{kind}, {one}, {other}: sent before the rest"
+                        );
+                        let looked = looks != "due"
+                            || [one, other]
+                                .iter()
+                                .any(|it| it.contains("looked up just now") || it.contains("since the fence"));
                         assert!(
                             !sent || looked || kind != "retry" && which.is_empty(),
                             "{kind}{which}, {one}, {other}: sent blind"

@@ -189,7 +189,7 @@ fn what_is_seen_of_an_attempt_in_every_state() {
 #[test]
 fn how_long_a_pending_payment_is_followed() {
     let mut table = String::new();
-    let ages = [0, 10, 60 * 24 - 1, 60 * 24, 60 * 24 + 1, 60 * 72 - 1, 60 * 72, 60 * 24 * 30];
+    let ages = [0, 10, 15, 60 * 24 - 1, 60 * 24, 60 * 24 + 1, 60 * 72 - 1, 60 * 72, 60 * 24 * 30];
     for minutes in ages {
         for looks in [0, 1, 2, 3, 4, 9] {
             let mut was = desk(AttemptState::Pending);
