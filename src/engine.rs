@@ -60,6 +60,9 @@ pub use rules::Rules;
 pub use share::Share;
 pub use steady::Steady;
 
+/// In place of a process, where commands count what they send.
+pub const COMMAND: &str = "command";
+
 /// What stops a tick. The next one tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -141,7 +144,7 @@ impl Engine {
     /// node share, and keeps no mark outside the books.
     pub fn of_a_command(mut self) -> Engine {
         self.node = format!("{}/command", self.node).into();
-        self.process = "command".into();
+        self.process = COMMAND.into();
         self.high_water = high_water::HighWater::nowhere();
         self
     }

@@ -61,8 +61,14 @@ pub enum StoreError {
         /// Its URL.
         database: String,
     },
+    /// The same, found out at a statement.
+    #[error("the database (database.url) cannot be written by this user; run dues as the user that owns its file")]
+    ReadOnly {
+        /// Its own words.
+        source: sqlx::Error,
+    },
     /// The database refused, or did not answer.
-    #[error("the database failed at: {step}")]
+    #[error("the database failed at: {}", brief(step))]
     Database {
         /// The statement's text, or what was tried.
         step: &'static str,
@@ -70,7 +76,7 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// Another program keeps it busy. The next step depends on the database, and stands within the text.
-    #[error("the database is busy at: {step}: {why}")]
+    #[error("the database is busy at: {}: {why}", brief(step))]
     Busy {
         /// The statement's text, or what was tried.
         step: &'static str,
@@ -227,7 +233,23 @@ fn schema_next(found: i64, wanted: i64) -> &'static str {
     }
 }
 
+/// Letters of a statement that tell which one it is.
+const BRIEF: usize = 60;
+
+/// The beginning of a statement, as far as it tells which one it is.
+fn brief(step: &str) -> String {
+    match step.char_indices().nth(BRIEF) {
+        None => step.to_owned(),
+        Some((end, _)) => format!("{} …", step[..end].rsplit_once(' ').map_or(&step[..end], |it| it.0)),
+    }
+}
+
 impl StoreError {
+    /// What a database's error means at a statement.
+    fn at(step: &'static str, source: sqlx::Error) -> StoreError {
+        if db::is_read_only(&source) { StoreError::ReadOnly { source } } else { StoreError::Database { step, source } }
+    }
+
     /// Whether waiting may help: the database is busy, full, away or restarting.
     pub fn may_pass(&self) -> bool {
         let away = |error: &sqlx::Error| {
@@ -241,6 +263,7 @@ impl StoreError {
             | StoreError::Busy { .. }
             | StoreError::Unopened { .. }
             | StoreError::NotWritable { .. }
+            | StoreError::ReadOnly { .. }
             | StoreError::Moved { .. }
             | StoreError::OtherTimeline { .. }
             | StoreError::Rewound { .. } => true,

@@ -28,10 +28,14 @@ pub enum SecretError {
         source: std::io::Error,
     },
     /// What was found is no key.
-    #[error("{place} holds no secret key: one line that begins with sk_ is expected")]
+    #[error(
+        "{place} holds no secret key: {why}; one line that begins with sk_ is expected, as the gateway's dashboard shows it"
+    )]
     NotAKey {
         /// Where it was found.
         place: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// A live key would charge test data for real, or the reverse.
     #[error("{place} holds a {kind} key, but installation.environment is {environment}; no request was sent")]
@@ -53,8 +57,8 @@ pub fn secret_key(settings: &Settings, environment: &[(String, String)]) -> Resu
     let (place, text) = found(settings, environment)?;
     let key = text.strip_suffix('\n').unwrap_or(&text);
     let key = key.strip_suffix('\r').unwrap_or(key);
-    if !is_key(key) {
-        return Err(SecretError::NotAKey { place });
+    if let Some(why) = no_key(key) {
+        return Err(SecretError::NotAKey { place, why });
     }
     // A sandbox key of the older platform is named `sk_test_`; it must not pass for a live one either.
     let is_sandbox = key.starts_with("sk_sbox_") || key.starts_with("sk_test_");
@@ -94,9 +98,18 @@ fn read(path: &Path) -> Result<(String, String), SecretError> {
     }
 }
 
-/// Lenient about the rest of the key, whose form the gateway may change; strict about what a header cannot carry.
-fn is_key(text: &str) -> bool {
+/// Why a text is no key. Lenient about the rest of one, whose form the gateway may change; strict about what a header cannot carry.
+fn no_key(text: &str) -> Option<&'static str> {
     let prefixes = ["sk_sbox_", "sk_test_", "sk_"];
-    let rest = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or_default();
-    (8..=200).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_graphic())
+    let Some(rest) = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix)) else {
+        return Some(if text.trim().is_empty() { "it is empty" } else { "it does not begin with sk_" });
+    };
+    if !rest.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some("it holds blanks, more lines, or letters that no key has");
+    }
+    match rest.len() {
+        ..8 => Some("it is too short to be a whole one"),
+        8..=200 => None,
+        _ => Some("it is too long to be one"),
+    }
 }

@@ -108,7 +108,7 @@ impl Engine {
             }
             Ok((released, sends))
         };
-        let (released, sends) = work.await.map_err(EngineError::of("take name"))?;
+        let (released, sends) = work.await.map_err(EngineError::of("the start"))?;
         self.high_water.raise_to(sends)?;
         Ok(released)
     }

@@ -188,14 +188,7 @@ impl Engine {
         }
         tx.advance_subscriptions(&advances).await?;
         tx.write_journal(&self.node, now, &journal).await?;
-        for opened in tx.open_reviews(&reviews, now).await? {
-            tracing::error!(
-                review.id = opened.public_id,
-                review.reason = opened.reason,
-                "a person must look: dues review show"
-            );
-            self.bells.review.notify_one();
-        }
+        self.tell(&tx.open_reviews(&reviews, now).await?);
         tx.commit().await?;
         Ok((due.len(), openings.len()))
     }
@@ -228,7 +221,7 @@ impl Engine {
         };
         if let Err(why) = planned {
             let reason = if let Unopenable::NoPlan { .. } = why {
-                tracing::warn!(subscription.id = row.id, error = %why, "a period is not opened yet; it is tried again");
+                tracing::warn!(subscription.id = row.id, error = %why, "a period is not opened yet, it is tried again: {why}");
                 advance.bill_at = now + AFTER_NO_PLAN;
                 (now - row.next_charge_at >= NO_PLAN_REVIEW_AFTER).then_some(ReviewReason::Unreadable)
             } else {

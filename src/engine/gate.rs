@@ -242,7 +242,7 @@ impl Inside {
 fn tell(was: Causes, is: Causes) {
     for (what, was, is) in [("sending", was.sends, is.sends), ("looking up", was.looks, is.looks)] {
         match (was, is) {
-            (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "{what} pauses"),
+            (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "{what} pauses: {cause}"),
             (Some(_), None) => tracing::info!("{what} goes on"),
             (None, None) | (Some(_), Some(_)) => {}
         }

@@ -145,7 +145,12 @@ impl Engine {
             Ok(()) => sendables.into_iter().map(clear).collect(),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::error!(%error, cause, attempts = sent, "not sent; they are looked up when their lease is over");
+                tracing::error!(
+                    %error,
+                    cause,
+                    attempts = sent,
+                    "not sent, they are looked up when their lease is over: {error}: {cause}"
+                );
                 Vec::new()
             }
         };
@@ -218,7 +223,9 @@ impl Engine {
             tracing::error!(
                 review.id = opened.public_id,
                 review.reason = opened.reason,
-                "a person must look: dues review show"
+                "a person must look ({}): dues review show {}",
+                opened.reason,
+                opened.public_id
             );
             self.bells.review.notify_one();
         }
@@ -251,7 +258,7 @@ fn decide_all(rows: Vec<SituationRow>, observations: &[Observation], context: &m
                     charge.id = desk.charge.public_id,
                     attempt.id = observation.attempt_id,
                     error = %illegal,
-                    "an outcome does not fit the books; the charge is left as it was, run dues verify"
+                    "an outcome does not fit the books: {illegal}; the charge is left as it was, run dues verify"
                 );
                 if let Some(mut desk) = books.desk(observation.charge_id) {
                     desk.set_aside(context, observation.attempt_id, &illegal);
@@ -262,7 +269,7 @@ fn decide_all(rows: Vec<SituationRow>, observations: &[Observation], context: &m
     }
     let mut decided = books.decided(context.now);
     for Unreadable { charge_id, charge_public_id, subscription_id, why } in unreadable {
-        tracing::error!(charge.id = charge_public_id, error = %why, "a row cannot be read; its charge is put off");
+        tracing::error!(charge.id = charge_public_id, error = %why, "a row cannot be read, its charge is put off: {why}");
         decided.unreadable.push(charge_id);
         decided.changes.reviews.push(NewReview {
             public_id: ReviewId::new(context.now, context.chance.ten_bytes()),

@@ -166,8 +166,11 @@ fn chain(error: &StoreError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(it) = cause {
-        text.push_str(": ");
-        text.push_str(&it.to_string());
+        // Some libraries repeat a cause in the text above it.
+        let words = it.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
         cause = it.source();
     }
     text

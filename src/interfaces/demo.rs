@@ -96,7 +96,7 @@ impl Demo {
         }
         let days = u64::try_from((ends - begins).num_days()).unwrap_or_default();
         let bar = ProgressBar::new(days);
-        if let Ok(style) = ProgressStyle::with_template("simulated time {bar:40} day {pos}/{len}  {msg}  {elapsed}") {
+        if let Ok(style) = ProgressStyle::with_template("simulated time {bar:20} day {pos}/{len}  {msg}  {elapsed}") {
             bar.set_style(style);
         }
         bar

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::Clock;
 use crate::engine::hand_over::{Acceptable, BeyondPlan, HandOver, HandedOver, Rehearsal, Terms};
@@ -228,19 +229,24 @@ impl Import {
         Ok(Import { books, terms, evidence, rejects, summary })
     }
 
-    /// Imports the whole file. `progress` is told after every set how far it is.
+    /// Imports the whole file, or until `stop` is set: the set under way is finished then. `progress` is told after every set how far it is.
     ///
     /// # Errors
     /// [`ImportError`]; what was entered until then stays, and the same file may be imported again.
     pub async fn run<R: BufRead>(
         mut self,
         mut source: Source<R>,
+        stop: &AtomicBool,
         progress: impl Fn(Progress),
     ) -> Result<Summary, ImportError> {
         let failed = |entered, source: BooksError| ImportError::Books { entered, source };
         self.summary.mapped = source.mapped;
         let mut first_lines = FirstLines::in_temporary_file().await.map_err(|error| failed(0, error.into()))?;
         loop {
+            if stop.load(Ordering::SeqCst) {
+                self.summary.stopped = true;
+                break;
+            }
             let rows = self.read_rows(&mut source)?;
             if rows.is_empty() {
                 break;
@@ -258,7 +264,7 @@ impl Import {
             self.rejects.flush().map_err(unwritten)?;
             progress(Progress { rows: self.summary.read, bytes: source.lines.read_bytes() });
         }
-        if self.summary.read == 0 {
+        if self.summary.read == 0 && !self.summary.stopped {
             return Err(ImportError::Unreadable { path: source.path, source: Unreadable::Empty });
         }
         let entered = self.entered();

@@ -5,6 +5,7 @@ mod claim;
 mod connect;
 mod hook;
 mod lent;
+mod owner;
 mod purge;
 mod statement;
 mod unopened;
@@ -30,8 +31,10 @@ pub use claim::Claim;
 pub use connect::{DatabaseUrl, LOCK_TIMEOUT};
 pub use hook::{Asked, Hook, Moment, Step, Trouble};
 pub use lent::ANSWER_WITHIN;
+pub use owner::{directory_of, two_owners};
 pub use purge::Purged;
 pub use statement::{Bind, BoundValue, Rows, Statement, ids, sqlite_text};
+pub(super) use unopened::is_read_only;
 
 /// SQLite's code for a file that another program has locked.
 const SQLITE_BUSY: &str = "5";
@@ -228,7 +231,7 @@ impl Store {
             Db::Postgres(_) if matches!(source, sqlx::Error::PoolTimedOut) => {
                 StoreError::Busy { step, why: POSTGRES_IS_BUSY }
             }
-            Db::Sqlite { .. } | Db::Postgres(_) => StoreError::Database { step, source },
+            Db::Sqlite { .. } | Db::Postgres(_) => StoreError::at(step, source),
         }
     }
 
@@ -303,7 +306,7 @@ impl Tx {
             }
             Unit::Postgres(lent) => all_of(lent, statement).await,
         };
-        rows.map_err(|source| StoreError::Database { step, source })
+        rows.map_err(|source| StoreError::at(step, source))
     }
 
     /// The row that must be there.
@@ -334,7 +337,7 @@ impl Tx {
             }
             Unit::Postgres(lent) => touched_by(lent, statement).await,
         };
-        done.map_err(|source| StoreError::Database { step, source })
+        done.map_err(|source| StoreError::at(step, source))
     }
 
     /// Runs a statement that must touch exactly `rows` rows, because its guards hold what was read before.

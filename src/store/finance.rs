@@ -7,7 +7,7 @@ use crate::row;
 /// The sums of a month, the same on both databases.
 macro_rules! month_sums {
     () => {
-        "c.currency, COUNT(*) AS charges, \
+        "c.currency, CAST(SUM(CASE WHEN c.state NOT IN ('skipped', 'void') THEN 1 ELSE 0 END) AS BIGINT) AS charges, \
          CAST(SUM(CASE WHEN c.state NOT IN ('skipped', 'void') THEN c.amount_minor ELSE 0 END) AS BIGINT) AS due_minor, \
          CAST(SUM(CASE WHEN c.state = 'paid' THEN c.amount_minor ELSE 0 END) AS BIGINT) AS collected_minor, \
          CAST(SUM(CASE WHEN c.state = 'paid' AND EXISTS (SELECT 1 FROM attempts a WHERE a.charge_id = c.id \
@@ -26,7 +26,7 @@ row! {
         month: String,
         /// The currency.
         currency: String,
-        /// Charges that fell due.
+        /// Charges that fell due, skipped and void ones left out.
         charges: i64,
         /// What they owe, skipped and void ones left out.
         due_minor: i64,

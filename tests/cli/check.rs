@@ -139,12 +139,41 @@ async fn migrate_brings_the_schema_up_once() {
 }
 
 #[test]
+fn a_key_that_is_there_and_cannot_work_is_no_good_config() {
+    let shop = Shop::without_books();
+    let check = || {
+        let key = format!("gateway.secret_key_file={}", shop.path("key").display());
+        said(&mut shop.bare(&["--config", "dues.toml", "check", "--set", &key]))
+    };
+    for (text, told) in [
+        ("sk_sbox_simulated\n", "holds a sandbox key, but installation.environment is live"),
+        ("sk_1234\n", "it is too short to be a whole one"),
+        ("sk_abcdefgh12345678  \n\n", "it holds blanks, more lines"),
+        ("\n", "it is empty"),
+        ("pk_abcdefgh12345678\n", "it does not begin with sk_"),
+    ] {
+        shop.write("key", text);
+        let refused = check();
+        assert_eq!((refused.code, refused.out.as_str()), (78, ""), "{text:?}: {refused:?}");
+        assert!(refused.err.contains(told) && !refused.err.contains("12345678"), "{text:?}: {refused:?}");
+    }
+    shop.write("key", "sk_abcdefgh12345678\r\n");
+    let good = check();
+    assert!(good.code == 0 && good.out.contains("secret key    found"), "{good:?}");
+    // The one who checks may be another than the daemon.
+    std::fs::remove_file(shop.path("key")).unwrap();
+    let absent = check();
+    assert!(absent.code == 0 && absent.out.contains("not readable here"), "{absent:?}");
+    assert!(absent.err.contains("No such file or directory"), "{absent:?}");
+}
+
+#[test]
 fn a_snapshot_in_the_place_of_the_books_or_the_config_is_refused() {
     let shop = Shop::without_books();
     let directory = shop.path("").display().to_string();
     let directory = directory.trim_end_matches('/');
     shop.write("books.db", "");
-    shop.write("key", "sk_sbox_simulated\n");
+    shop.write("key", "sk_abcdefgh12345678\n");
     std::os::unix::fs::symlink(directory, shop.path("linked")).unwrap();
     let check = |url: &str, snapshot: &str| {
         let url = format!("database.url={url}");

@@ -102,10 +102,10 @@ async fn a_view_shows_a_few_columns_and_says_where_the_others_are() {
     assert!(said.out.contains("\n2026-01-31 02:00  ORD-1              0  HKD       128.00  paid"), "{said:?}");
     assert_eq!(
         said.err,
-        "dues: there are more than 2; --limit shows more\ndues: 8 of 35 columns; --csv and --json have all\n"
+        "dues: there are more than 2; --limit shows more\ndues: 8 of 36 columns; --csv and --json have all\n"
     );
     let (headings, rows) = csv(&shop, &["report", "charges", "--limit", "2"]);
-    assert_eq!((headings.len(), rows.len()), (35, 2));
+    assert_eq!((headings.len(), rows.len()), (36, 2));
     let due_at = headings.iter().position(|heading| heading == "due_at").unwrap();
     assert_eq!(rows[0][due_at], "2026-01-31T02:00:00Z");
 }

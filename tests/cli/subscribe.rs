@@ -165,6 +165,14 @@ fn who_goes_on_is_told_the_end_and_the_link_only_while_it_is_of_use() {
         assert!(declined.code == 1 && declined.out.ends_with(told), "{declined:?}");
         assert!(!declined.out.contains("/pay/"), "{declined:?}");
     }
+    for report in ["due", "open", "unpaid", "chase", "lost"] {
+        let told = counter.shop.json(&["report", report]);
+        // What was paid fell due, and nothing else stands in any of them.
+        assert_eq!(told.as_array().map(Vec::len), Some(usize::from(report == "due")), "{report}: {told}");
+    }
+    let charges = counter.shop.json(&["report", "charges"]);
+    let checkouts: Vec<_> = charges.as_array().unwrap().iter().map(|it| (&it["state"], &it["checkout"])).collect();
+    assert_eq!(checkouts, [(&"paid".into(), &0.into()), (&"uncollectible".into(), &1.into())], "{charges}");
     let taken = again("ORD-2");
     assert!(taken.code == 1 && taken.err.contains("declined: begin again with a new --reference"), "{taken:?}");
     assert!(!taken.err.contains("--resume"), "{taken:?}");

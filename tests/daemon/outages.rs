@@ -67,7 +67,7 @@ async fn a_file_that_is_no_database_is_waited_for_with_a_word() {
     ground.flags.retain(|(key, _)| key != "database.url");
     ground.flags.push(("database.url".to_owned(), format!("sqlite:{}", directory.display())));
     let daemon = Daemon::spawn(&ground.config(), &ground.flags);
-    daemon.wait_for("the database does not answer; dues waits for it");
+    daemon.wait_for("the database does not answer, dues waits for it");
     assert!(daemon.log().contains("it is a directory; name a file in it"), "{}", daemon.log());
     daemon.stop();
 }

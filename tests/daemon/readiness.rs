@@ -66,7 +66,7 @@ async fn payments_alone_that_fail_and_too_many_unknown_outcomes_are_told_while_l
         }
         let against = metrics::value(&page, "dues_attempts_unknown_against_limit");
         assert!(against.is_some_and(|it| it > 5), "{on:?}\n{page}");
-        assert_eq!(daemon.said("\"sending pauses\""), 1, "{on:?}: look-ups do not end it\n{}", daemon.log());
+        assert_eq!(daemon.said("\"sending pauses: "), 1, "{on:?}: look-ups do not end it\n{}", daemon.log());
         assert_eq!(daemon.said("\"sending goes on\""), 0, "{on:?}: look-ups do not end it\n{}", daemon.log());
         daemon.stop();
     }

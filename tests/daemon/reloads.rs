@@ -13,7 +13,7 @@ async fn a_reload_that_is_asked_for_while_the_database_is_away_is_done_when_it_a
     let ground = Ground::new(On::Postgres, Some(cluster.new_database()), 1, &["--settle-after", "0s"]).await;
     cluster.stop();
     let daemon = Daemon::spawn(&ground.config(), &ground.flags);
-    daemon.wait_for("the database does not answer; dues waits for it");
+    daemon.wait_for("the database does not answer, dues waits for it");
     let more =
         "[plans.yearly]\namount_minor = 99000\ncurrency = \"HKD\"\ninterval = \"year\"\ndescription = \"Yearly\"\n";
     std::fs::write(ground.config(), format!("{TIMES}{more}")).unwrap();

@@ -64,7 +64,7 @@ async fn a_daemon_that_waits_for_a_silent_database_can_be_stopped() {
     let ground = Ground::new(On::Postgres, Some(cluster.new_database()), 1, &[]).await;
     let _frozen = cluster.freeze();
     let mut daemon = Daemon::spawn(&ground.config(), &ground.flags);
-    daemon.wait_for("the database does not answer; dues waits for it");
+    daemon.wait_for("the database does not answer, dues waits for it");
     let clock = Clock::system();
     let began = clock.since_boot();
     daemon.signal("TERM");

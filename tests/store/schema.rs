@@ -13,9 +13,12 @@ use crate::support::world::{BOTH, On};
 
 const SQLITE: &str = include_str!("../../migrations/sqlite/0001_books.sql");
 const POSTGRES: &str = include_str!("../../migrations/postgres/0001_books.sql");
-const VIEWS: [&str; 2] = [
+/// The views, and one as it was made anew.
+const VIEWS: [&str; 4] = [
     include_str!("../../migrations/sqlite/0002_finance.sql"),
     include_str!("../../migrations/postgres/0002_finance.sql"),
+    include_str!("../../migrations/sqlite/0008_checkouts.sql"),
+    include_str!("../../migrations/postgres/0008_checkouts.sql"),
 ];
 
 row! { ColumnRow { tab: String, name: String, kind: String, required: i64 } }
@@ -134,6 +137,6 @@ fn every_column_says_what_it_means() {
                 assert!(line.contains(" -- ") || goes_on, "no comment: {line}");
             }
         }
-        assert!(columns > 100, "{columns}");
+        assert!(columns > if views.contains("finance_payments") { 100 } else { 30 }, "{columns}");
     }
 }

@@ -1,6 +1,7 @@
 //! `dues check`: is the config right, and where does each value come from. Nothing is sent, and nothing is opened but for `--reload`, which
 //! asks the books whether a daemon on them would take it up.
 
+use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use super::output::{self, Page, Table};
 use super::spreadsheet::Spreadsheet;
 use super::{Ground, WrongConfig, exit};
 use crate::clock::Clock;
-use crate::config::secret::secret_key;
+use crate::config::secret::{SecretError, secret_key};
 use crate::config::{self, Environment, Faults, Loaded, Settings};
 use crate::engine::{Rules, open};
 use crate::interfaces::{daemon, kept_files};
+use crate::store::db::directory_of;
 use crate::store::{DatabaseUrl, StoreError};
 
 /// Books that say nothing for so long are not waited for: the daemon, which has them open, judges for itself.
@@ -41,8 +43,8 @@ pub struct Args {
 struct Good<'a> {
     loaded: &'a Loaded,
     files: Vec<String>,
-    /// Why there is no usable secret key here; none where there is one.
-    no_key: Option<String>,
+    /// Why no secret key was read here; none where there is one.
+    no_key: Option<SecretError>,
     /// Why no SQLite file could be kept here; none where one could, and for PostgreSQL.
     no_place: Option<String>,
     /// Whether it was asked for a reload, and why the books could not be asked; none of that where they agree.
@@ -66,7 +68,14 @@ impl Args {
             let reload = Some(ask_books(&loaded.settings).await?);
             Good { files, loaded: &loaded, no_key: None, no_place: None, reload }
         } else {
-            let no_key = secret_key(&loaded.settings, &ground.sources.environment).err().map(|error| error.to_string());
+            let no_key = match secret_key(&loaded.settings, &ground.sources.environment) {
+                Ok(_) => None,
+                // What is there and cannot work is as wrong as any other value.
+                Err(error @ (SecretError::NotAKey { .. } | SecretError::WrongEnvironment { .. })) => {
+                    return Err(WrongConfig(error.to_string()).into());
+                }
+                Err(error) => Some(error),
+            };
             Good { files, loaded: &loaded, no_key, no_place: no_place(&url), reload: None }
         };
         if ground.json() {
@@ -98,7 +107,7 @@ impl Good<'_> {
             .field("database", self.database())
             .field("plans", settings.plans.len().to_string());
         page = match &self.reload {
-            None => page.field("secret key", if self.no_key.is_none() { "found" } else { "not found here" }),
+            None => page.field("secret key", self.key()),
             Some(unasked) => page.field("reload", if unasked.is_none() { "the books agree" } else { "not known" }),
         };
         if show {
@@ -109,7 +118,8 @@ impl Good<'_> {
         }
         page.print()?;
         if let Some(why) = &self.no_key {
-            output::remark(&format!("warning: {why}; `dues run` needs it"));
+            let cause = why.source().map(|it| format!(": {it}")).unwrap_or_default();
+            output::remark(&format!("warning: {why}{cause}; `dues run` needs it"));
         }
         if let Some(why) = &self.no_place {
             output::remark(&format!("warning: {why}; `dues run` must be able to write there"));
@@ -118,6 +128,14 @@ impl Good<'_> {
             output::remark(&format!("the books were not asked: {why}; the daemon judges for itself"));
         }
         Ok(())
+    }
+
+    fn key(&self) -> &'static str {
+        match self.no_key {
+            None => "found",
+            Some(SecretError::Unreadable { .. }) => "not readable here",
+            Some(_) => "not found here",
+        }
     }
 
     fn document(&self, show: bool) -> Value {
@@ -135,7 +153,7 @@ impl Good<'_> {
         match &self.reload {
             None => {
                 document["secret_key_found"] = self.no_key.is_none().into();
-                document["secret_key_warning"] = json!(self.no_key);
+                document["secret_key_warning"] = json!(self.no_key.as_ref().map(ToString::to_string));
             }
             Some(unasked) => {
                 document["books_agree"] = json!(unasked.is_none().then_some(true));
@@ -194,7 +212,7 @@ fn no_place(url: &DatabaseUrl) -> Option<String> {
     if path.is_dir() {
         return Some(format!("{} is a directory: name a file in it, as in {}/dues.db", path.display(), path.display()));
     }
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     if !directory.is_dir() {
         return Some(format!("the directory {} for the SQLite file is not there", directory.display()));
     }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::output::Table;
 use super::spreadsheet::Spreadsheet;
 use super::{Format, Ground, exit, output};
 use crate::interfaces::demo::Demo;
@@ -11,6 +12,9 @@ use crate::interfaces::demo::Demo;
 /// The months as CSV has them.
 const COLUMNS: &[&str] =
     &["month", "currency", "charges", "due", "collected", "recovered", "open", "flagged", "uncollectible"];
+
+/// And as a screen of eighty columns has room for them.
+const HEADINGS: &[&str] = &["MONTH", "CUR", "COUNT", "DUE", "COLLECTED", "BY RETRY", "OPEN", "FLAGGED", "GIVEN UP"];
 
 /// Arguments of `dues demo`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +55,22 @@ impl Args {
             let months = report.months.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
             Spreadsheet::print(COLUMNS, months)?;
         } else {
-            output::line(&report.to_string())?;
+            output::line(&report.opening())?;
+            let months = report.months.iter().map(|it| {
+                [
+                    it.month.clone(),
+                    it.currency.clone(),
+                    it.charges.to_string(),
+                    it.due.clone(),
+                    it.collected.clone(),
+                    it.recovered.clone(),
+                    it.open.clone(),
+                    it.flagged.clone(),
+                    it.uncollectible.clone(),
+                ]
+            });
+            Table::new(HEADINGS).right(&HEADINGS[2..]).rows(months).print()?;
+            output::line(&report.closing())?;
         }
         Ok(ExitCode::from(if report.agrees() { exit::OK } else { exit::FAILED }))
     }

@@ -6,12 +6,14 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::SecretString;
 
+use super::stop::Stop;
 use super::{Ground, WrongUsage, books_to_enter, exit, output};
 use crate::chance::Chance;
 use crate::clock::Clock;
@@ -122,6 +124,7 @@ impl Args {
             Err(error) => Evidence::Barred(error.to_string()),
         };
         let began_at = Clock::system().now();
+        let halt = halt()?;
         let bar = bar(&reading.input, ground.json());
         let books = if self.dry_run {
             rehearsed(settings, &store).await?
@@ -145,11 +148,11 @@ impl Args {
         let refused = if self.dry_run || self.accept {
             None
         } else {
-            reading.beyond_plan(settings, &store, terms, evidence(), &bar).await?
+            reading.beyond_plan(settings, &store, terms, evidence(), &halt, &bar).await?
         };
         let summary = match refused {
             Some(refused) => import.abandon().map(|()| refused),
-            None => import.run(reading.source()?, |progress| advance(&bar, "done", progress)).await,
+            None => import.run(reading.source()?, &halt, |progress| advance(&bar, "done", progress)).await,
         };
         bar.finish_and_clear();
         let summary = summary?;
@@ -205,13 +208,17 @@ impl Reading {
         store: &Store,
         terms: Terms,
         evidence: Evidence,
+        halt: &AtomicBool,
         bar: &ProgressBar,
     ) -> anyhow::Result<Option<Summary>> {
         let mut refused = None;
         for evidence in [Evidence::Presumed, evidence] {
             let books = rehearsed(settings, store).await?;
             let rehearsal = Import::new(books, terms, evidence, Place::Nowhere, self.format)?;
-            let told = rehearsal.run(self.source()?, |progress| advance(bar, "looked at", progress)).await?;
+            let told = rehearsal.run(self.source()?, halt, |progress| advance(bar, "looked at", progress)).await?;
+            if told.stopped {
+                return Ok(Some(Summary::stopped_before()));
+            }
             if !told.exceeds_plan() {
                 return Ok(None);
             }
@@ -224,6 +231,23 @@ impl Reading {
 async fn rehearsed(settings: &Settings, store: &Store) -> anyhow::Result<Books> {
     let rehearsal = Box::new(Rehearsal::new(settings, store).await?);
     Ok(Books::Rehearse { store: store.clone(), rehearsal, clock: store.clock().clone() })
+}
+
+/// Set by SIGTERM or Ctrl-C: the set of rows under way is finished, and what went in is told. A second one ends it at once, as a database
+/// that does not answer may want; nothing is half done then either.
+fn halt() -> anyhow::Result<Arc<AtomicBool>> {
+    let (halt, mut stop) = (Arc::new(AtomicBool::new(false)), Stop::listen()?);
+    let told = halt.clone();
+    tokio::spawn(async move {
+        stop.told().await;
+        told.store(true, Ordering::SeqCst);
+        output::aside(
+            "stopping when the rows under way are entered; once more ends it at once, with nothing half done",
+        );
+        stop.told().await;
+        std::process::exit(i32::from(exit::FAILED));
+    });
+    Ok(halt)
 }
 
 /// A running daemon needs the other half.

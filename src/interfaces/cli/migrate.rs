@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::{Ground, exit, output};
 use crate::clock::Clock;
 use crate::engine::open;
-use crate::store::StoreError;
+use crate::store::db::{directory_of, two_owners};
+use crate::store::{DatabaseUrl, StoreError};
 
 /// Arguments of `dues migrate`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +39,15 @@ impl Args {
             output::line(&format!("the schema is {to} already; nothing was changed"))?;
         } else {
             output::line(&format!("the schema was brought from {from} to {to}"))?;
+        }
+        if let Ok(DatabaseUrl::Sqlite(path)) = DatabaseUrl::parse(loaded.settings.database.url.expose_secret())
+            && let Some((file, directory)) = two_owners(&path)
+        {
+            let (shown, there) = (path.display(), directory_of(&path).display());
+            output::remark(&format!(
+                "warning: {shown} belongs to {file}, and its directory to {directory}, who may not write it: \
+                 chown --reference={there} {shown}*"
+            ));
         }
         Ok(ExitCode::from(exit::OK))
     }

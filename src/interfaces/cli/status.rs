@@ -13,7 +13,7 @@ use super::{Ground, exit};
 use crate::clock::Instant;
 use crate::config::Settings;
 use crate::engine::beat::ALIVE_WITHIN;
-use crate::engine::{Rules, unknown_limit};
+use crate::engine::{COMMAND, Rules, unknown_limit};
 use crate::interfaces::daemon;
 use crate::store::Store;
 use crate::store::daily_plans::DailyPlanRow;
@@ -38,6 +38,7 @@ const FIGURES: &[&str] = &[
     "pending",
     "unknown",
     "unknown_not_found",
+    "unknown_held_against_limit",
     "unknown_limit_passed",
     "charges_in_review",
     "open_reviews",
@@ -55,6 +56,11 @@ const FIGURES: &[&str] = &[
     Examples:\n  dues status\n  dues status --json\n  dues status --csv | tail -n 1 >> figures.csv"
 )]
 pub struct Args {}
+
+/// So many of a thing, in words.
+fn several(count: i64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
 
 /// All of it, at one instant.
 struct Status {
@@ -125,6 +131,8 @@ impl Status {
 
     fn liveness(&self, node: &NodeRow) -> &'static str {
         match node.stopped_at {
+            // What `dues subscribe` and its like send is counted under a name of their own: no daemon.
+            _ if *node.process == *COMMAND => "command",
             Some(_) => "stopped",
             None if self.now - node.heartbeat_at < ALIVE_WITHIN => "alive",
             None => "silent",
@@ -178,7 +186,10 @@ impl Status {
         let again = again.map_or(String::new(), |at| format!("; tried again in {}", span(at - self.now)));
         let not_found = match figures.not_found {
             0 => String::new(),
-            count => format!(", of {count} of which a look-up has shown nothing"),
+            count => format!(
+                "; a look-up has shown nothing of {count}, and {} of them count against the limit of {}",
+                figures.held_back, self.unknown_limit
+            ),
         };
         let passed = self.too_many_unknown().then(|| {
             format!(
@@ -212,7 +223,11 @@ impl Status {
             .maybe("withheld", (!self.withheld.is_empty()).then(|| daemon::withheld(&self.withheld)))
             .field(
                 "in review",
-                format!("{} charges, {} open cases: dues review list", figures.charges_in_review, figures.reviews),
+                format!(
+                    "{}, {}: dues review list",
+                    several(figures.charges_in_review, "charge"),
+                    several(figures.reviews, "open case")
+                ),
             )
             .field("rate", format!("{} sent in the last hour, {per_second}", self.sent))
             .field("end of the run", end)

@@ -21,9 +21,9 @@ pub(super) async fn follow(engine: Engine, command: Vec<String>, stop: Cancellat
         let run = tokio::task::spawn_blocking(move || std::process::Command::new(program).args(arguments).status());
         match run.await {
             Ok(Ok(status)) if status.success() => {}
-            Ok(Ok(status)) => tracing::error!(%status, "alerts.command failed"),
-            Ok(Err(error)) => tracing::error!(%error, "alerts.command could not be run"),
-            Err(error) => tracing::error!(%error, "alerts.command could not be run"),
+            Ok(Ok(status)) => tracing::error!(%status, "alerts.command failed: {status}"),
+            Ok(Err(error)) => tracing::error!(%error, "alerts.command could not be run: {error}"),
+            Err(error) => tracing::error!(%error, "alerts.command could not be run: {error}"),
         }
     }
 }

@@ -146,7 +146,7 @@ impl Health {
         let text = super::chain(error);
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         if inside.database.is_none() {
-            tracing::error!(error = text, "the database fails; dues waits and goes on, nothing is lost");
+            tracing::error!(error = text, "the database fails, dues waits and goes on, nothing is lost: {text}");
         }
         inside.database = Some(text);
     }

@@ -35,7 +35,7 @@ impl Server {
             .with_state(health);
         let served = axum::serve(self.0, router).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
-            tracing::error!(%error, "the health listener ended");
+            tracing::error!(%error, "the health listener ended: {error}");
         }
     }
 }

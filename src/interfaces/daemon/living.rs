@@ -77,11 +77,13 @@ impl Living<'_> {
             match signals.unless_stopped(self.engine.beat()).await? {
                 Ok(beat) => self.health.stands(&beat),
                 Err(error @ BeatError::Replaced(_)) => {
-                    tracing::error!(%error, "this daemon ends");
+                    tracing::error!(%error, "this daemon ends: {error}");
                     return Some(error);
                 }
                 Err(BeatError::Engine(EngineError::Store { source, .. })) => self.health.database_fails(&source),
-                Err(BeatError::HighWater(error)) => tracing::error!(%error, "the mark outside the books is not known"),
+                Err(BeatError::HighWater(error)) => {
+                    tracing::error!(%error, "the mark outside the books is not known: {error}")
+                }
             }
         }
     }
@@ -96,7 +98,7 @@ impl Living<'_> {
                 self.engine.rules = Arc::new(loaded);
                 self.rules.send_replace(Arc::clone(&self.engine.rules));
                 if left_out.is_empty() {
-                    tracing::info!("the new config is in use");
+                    tracing::info!("the new config is in use; a new secret key is taken up by a restart alone");
                 } else {
                     let keys = left_out.join(", ");
                     tracing::warn!("these keys change only by a restart: {keys}; the rest of the new config is in use");

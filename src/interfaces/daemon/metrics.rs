@@ -227,7 +227,8 @@ fn of_books(page: &mut Page, books: &Books) {
     page.of_books("dues_attempts_unknown", "Attempts of which nothing is proven.", figures.unknown);
     page.of_books(
         "dues_attempts_unknown_against_limit",
-        "Those of them that protocol.unknown_limit is held against: a look-up has found nothing of them.",
+        "Those of them of which a look-up has found nothing although their answer was lost and their key lives: \
+         protocol.unknown_limit is held against these.",
         figures.held_back,
     );
     page.of_books("dues_review_cases_open", "Review cases that wait for a person.", figures.reviews);

@@ -70,7 +70,7 @@ pub(super) async fn take_name(
                 return Ok(released);
             }
             let all = engine.store.release_all_leases(engine.clock.now()).await;
-            Ok(released + all.map_err(EngineError::of("take name"))?)
+            Ok(released + all.map_err(EngineError::of("the start"))?)
         };
         match signals.unless_stopped(alive_during(taken)).await {
             None => return Ok(None),
@@ -93,7 +93,8 @@ async fn wait_for_database(error: &StoreError, told: &mut bool, health: &Health,
     health.database_fails(error);
     if !*told {
         *told = true;
-        tracing::error!(error = %chain(error), "the database does not answer; dues waits for it");
+        let error = chain(error);
+        tracing::error!(error, "the database does not answer, dues waits for it: {error}");
         systemd::ready();
         systemd::status("waiting for the database");
     }

@@ -58,7 +58,7 @@ impl Page {
             });
         let served = axum::serve(self.0, router).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
-            tracing::error!(%error, "the listener of the return page ended");
+            tracing::error!(%error, "the listener of the return page ended: {error}");
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn follow(store: Store, place: PathBuf, kept: KeptFiles, every:
                 let error = format!("{error:#}");
                 tracing::error!(
                     error,
-                    "the snapshot for finance (finance.snapshot) fails; billing goes on, the last one stays"
+                    "the snapshot for finance (finance.snapshot) fails, billing goes on, the last one stays: {error}"
                 );
             }
             Ok(()) | Err(_) => {}

@@ -1,9 +1,7 @@
 //! What the demo prints: months and currencies as finance would ask for them, and whether the sandbox's books equal ours.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
 use super::Demo;
@@ -39,7 +37,7 @@ pub struct Report {
     pub reviews: i64,
     /// Where the books lie.
     pub database: String,
-    /// A query to try on them.
+    /// A command to try on them.
     pub try_this: String,
 }
 
@@ -126,7 +124,7 @@ impl Report {
             rule_breaches: theirs.rule_breaches.total(),
             exceptions: store.exceptions().await?,
             reviews: store.open_reviews().await?,
-            try_this: format!("sqlite3 {database} 'SELECT * FROM finance_charges LIMIT 5'"),
+            try_this: format!("dues report chase --set database.url=sqlite:{database} --set installation.name=demo"),
             database,
         })
     }
@@ -139,47 +137,21 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new();
-        table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header([
-            "month",
-            "currency",
-            "charges",
-            "due",
-            "collected",
-            "by retries",
-            "open",
-            "flagged",
-            "uncollectible",
-        ]);
-        for it in &self.months {
-            table.add_row([
-                &it.month,
-                &it.currency,
-                &it.charges.to_string(),
-                &it.due,
-                &it.collected,
-                &it.recovered,
-                &it.open,
-                &it.flagged,
-                &it.uncollectible,
-            ]);
-        }
-        for column in table.column_iter_mut().skip(2) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        writeln!(f, "SIMULATED: no wallet, no gateway and no money was touched.")?;
-        writeln!(
-            f,
-            "{} subscriptions, {} to {}, seed {}\n",
+impl Report {
+    /// What it is, before the months.
+    pub fn opening(&self) -> String {
+        format!(
+            "SIMULATED: no wallet, no gateway and no money was touched.\n{} subscriptions, {} to {}, seed {}\n",
             self.subscriptions,
             self.begins_at.format("%Y-%m-%d"),
             self.ends_at.format("%Y-%m-%d"),
             self.seed
-        )?;
-        writeln!(f, "{table}\n")?;
+        )
+    }
+
+    /// What it comes to, and what to do next, after them.
+    pub fn closing(&self) -> String {
+        let mut lines = vec![String::new()];
         for it in &self.taken {
             let (theirs, ours) = match it.currency.parse::<Currency>() {
                 Ok(currency) => (
@@ -189,14 +161,14 @@ impl fmt::Display for Report {
                 Err(_) => (it.sandbox_minor.to_string(), it.ours_minor.to_string()),
             };
             let equal = if it.sandbox_minor == it.ours_minor { "equal to the cent" } else { "DIFFERENT" };
-            writeln!(f, "sandbox's books {theirs} = ours {ours}: {equal}")?;
+            lines.push(format!("sandbox's books {theirs} = ours {ours}: {equal}"));
         }
-        writeln!(
-            f,
+        lines.push(format!(
             "periods charged twice: {}   finance_exceptions: {} rows   open review cases: {}",
             self.captured_twice, self.exceptions, self.reviews
-        )?;
-        writeln!(f, "\nThe database lies in {}", self.database)?;
-        write!(f, "Try: {}", self.try_this)
+        ));
+        lines.push(format!("\nThe database lies in {}, and the mark of what was sent beside it", self.database));
+        lines.push(format!("Try: {}", self.try_this));
+        lines.join("\n")
     }
 }

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::engine::{Rules, open};
 use crate::interfaces::daemon;
+use crate::store::db::{directory_of, two_owners};
 use crate::store::durability::{Durability, FINANCE_ROLE, PostgresRow};
 use crate::store::{Store, StoreError};
 
@@ -135,6 +136,7 @@ async fn durability(store: &Store, findings: &mut Vec<Finding>) {
     match within(DATABASE_WAIT, store.durability()).await {
         Ok(Durability::Sqlite { path, write_ahead, synchronous }) => {
             findings.push(sqlite(write_ahead, synchronous));
+            findings.extend(owners(&path));
             findings.push(free_space(&path));
             findings.push(structure(store).await);
         }
@@ -212,8 +214,18 @@ async fn clocks(store: &Store) -> Option<Finding> {
     (apart.abs() > CLOCKS_APART_AT_MOST).then(|| Part::Database.warning(text, next))
 }
 
+/// That the file is not the user's to whom its directory belongs, as after a command that root ran.
+fn owners(path: &Path) -> Option<Finding> {
+    let (file, directory) = two_owners(path)?;
+    let shown = path.display();
+    let text = format!("{shown} belongs to {file}, and its directory to {directory}: one of them cannot write it");
+    let next =
+        format!("where the daemon runs as {directory}: chown --reference={} {shown}*", directory_of(path).display());
+    Some(Part::Database.warning(text, next))
+}
+
 fn free_space(path: &Path) -> Finding {
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     let shown = directory.display();
     let free = match rustix::fs::statvfs(directory) {
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),

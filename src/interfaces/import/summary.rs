@@ -36,6 +36,8 @@ pub struct Summary {
     pub beyond_plan: BeyondPlan,
     /// Whether the whole was refused because of them, and nothing was entered.
     pub refused: bool,
+    /// Whether it was told to stop before the end of the file.
+    pub stopped: bool,
     /// Whether the file's columns were called otherwise.
     pub mapped: bool,
     /// Where the rejected rows stand.
@@ -77,6 +79,11 @@ impl Summary {
         Summary { dry_run: false, refused: true, ..self }
     }
 
+    /// What is told of an import that was told to stop while a rehearsal went before it.
+    pub fn stopped_before() -> Summary {
+        Summary { stopped: true, ..Summary::default() }
+    }
+
     /// The rows that went in.
     pub fn went_in(&self) -> u64 {
         if self.dry_run || self.refused { 0 } else { self.entered }
@@ -84,7 +91,7 @@ impl Summary {
 
     /// Whether every row is in the books, or would be.
     pub fn is_whole(&self) -> bool {
-        self.rejected == 0 && !self.exceeds_plan()
+        self.rejected == 0 && !self.exceeds_plan() && !self.stopped
     }
 
     /// Notes a rejected row.
@@ -132,6 +139,14 @@ impl Summary {
             "{} {rows} read: {} {entered}, {} already there, {} rejected.",
             self.read, self.entered, self.already_there, self.rejected
         )];
+        if self.stopped {
+            let rest = if self.dry_run {
+                "the rest of the file was not looked at."
+            } else {
+                "import the same file again, what is there is left as it is."
+            };
+            lines.push(format!("It was told to stop: {rest}"));
+        }
         if self.entered > 0 && self.due_now.is_empty() {
             lines.push("No charge falls due at once.".to_owned());
         }
@@ -198,6 +213,7 @@ impl Summary {
             "beyond_plan_today": self.beyond_plan.today,
             "beyond_plan_tomorrow": self.beyond_plan.tomorrow,
             "refused": self.refused,
+            "stopped": self.stopped,
             "not_looked_up": self.not_looked_up,
         })
     }

@@ -3,14 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteError;
 
 use crate::store::StoreError;
 
 /// SQLite's code for a file that is no database.
 const SQLITE_NOT_A_DATABASE: &str = "26";
 /// SQLite's codes for a file that cannot be opened, and for one that can only be read.
-const SQLITE_NOT_WRITABLE: &[i64] = &[14, 8];
+const SQLITE_NOT_WRITABLE: &[i64] = &[14, SQLITE_READ_ONLY];
+/// The second of them alone.
+const SQLITE_READ_ONLY: i64 = 8;
 /// SQLite says more of some codes in the bits above these (<https://sqlite.org/rescode.html>).
 const SQLITE_PRIMARY: i64 = 0xff;
 
@@ -36,6 +40,13 @@ pub(super) fn sqlite(path: &Path, error: &sqlx::Error) -> StoreError {
 pub(super) fn is_not_writable(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|it| it.code()).and_then(|code| code.parse::<i64>().ok());
     code.is_some_and(|code| SQLITE_NOT_WRITABLE.contains(&(code & SQLITE_PRIMARY)))
+}
+
+/// Whether a statement failed because a SQLite file may only be read.
+pub fn is_read_only(error: &sqlx::Error) -> bool {
+    let sqlite = error.as_database_error().and_then(|it| it.try_downcast_ref::<SqliteError>());
+    let code = sqlite.and_then(DatabaseError::code).and_then(|code| code.parse::<i64>().ok());
+    code.is_some_and(|code| code & SQLITE_PRIMARY == SQLITE_READ_ONLY)
 }
 
 /// That the directory of a SQLite file is missing, where it is.

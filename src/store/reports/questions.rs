@@ -8,7 +8,7 @@ pub const QUESTIONS: &[Report] = &[
         name: "due",
         about: "What fell due in a month, and how does it stand",
         query: "SELECT due_month, currency, state, COUNT(*) AS periods, SUM(amount_minor) AS amount_minor \
-                FROM finance_charges GROUP BY due_month, currency, state",
+                FROM finance_charges WHERE checkout = 0 GROUP BY due_month, currency, state",
         columns: &[text("due_month"), text("currency"), text("state"), number("periods"), sum("amount_minor")],
         month: Some("due_month"),
         order: &["due_month", "currency", "state"],
@@ -85,7 +85,7 @@ pub const QUESTIONS: &[Report] = &[
         about: "What is still open, and since when: owed, and on its way",
         query: "SELECT due_at, due_month, subscription_reference, customer_reference, period_index, currency, amount_minor, amount, \
                 state, reason, attempts, next_at \
-                FROM finance_charges WHERE state IN ('due', 'collecting', 'retrying', 'in_review')",
+                FROM finance_charges WHERE checkout = 0 AND state IN ('due', 'collecting', 'retrying', 'in_review')",
         columns: &[
             time("due_at"),
             text("due_month"),
@@ -155,7 +155,7 @@ pub const QUESTIONS: &[Report] = &[
         about: "Which periods are not paid, and why",
         query: "SELECT subscription_reference, period_index, due_at, due_month, currency, amount_minor, amount, state, reason, \
                 attempts, last_decline_code, last_decline_class, next_at, open_reviews \
-                FROM finance_charges WHERE state <> 'paid'",
+                FROM finance_charges WHERE checkout = 0 AND state <> 'paid'",
         columns: &[
             text("subscription_reference"),
             number("period_index"),
@@ -180,7 +180,7 @@ pub const QUESTIONS: &[Report] = &[
         about: "Whom to chase: the customers whose periods are being retried, or were given up",
         query: "SELECT customer_reference, subscription_reference, period_index, due_at, due_month, currency, amount_minor, amount, \
                 state, reason, last_decline_code, next_at \
-                FROM finance_charges WHERE state IN ('retrying', 'uncollectible')",
+                FROM finance_charges WHERE checkout = 0 AND state IN ('retrying', 'uncollectible')",
         columns: &[
             text("customer_reference"),
             text("subscription_reference"),
@@ -202,7 +202,7 @@ pub const QUESTIONS: &[Report] = &[
         name: "lost",
         about: "What was owed and given up, and why",
         query: "SELECT due_month, currency, reason, COUNT(*) AS periods, SUM(amount_minor) AS amount_minor \
-                FROM finance_charges WHERE state = 'uncollectible' GROUP BY due_month, currency, reason",
+                FROM finance_charges WHERE checkout = 0 AND state = 'uncollectible' GROUP BY due_month, currency, reason",
         columns: &[text("due_month"), text("currency"), text("reason"), number("periods"), sum("amount_minor")],
         month: Some("due_month"),
         order: &["due_month", "currency", "reason"],

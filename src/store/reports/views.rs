@@ -117,6 +117,7 @@ const CHARGES: &[Column] = &[
     decimal("collected_amount"),
     number("refunded_minor"),
     decimal("refunded_amount"),
+    number("checkout"),
 ];
 /// The columns of `finance_payments`.
 const PAYMENTS: &[Column] = &[

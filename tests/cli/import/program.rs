@@ -62,7 +62,7 @@ async fn a_dry_run_leaves_the_books_and_the_directory_as_they_are() {
         let wanted = json!({
             "dry_run": true, "read": 2, "entered": 1, "already_there": 0, "rejected_count": 1,
             "rejected": [{"line": 2, "reason": missing}], "rejects_file": null, "held": 0, "beyond_plan": 0,
-            "beyond_plan_today": 0, "beyond_plan_tomorrow": 0, "refused": false, "there_otherwise": 0, "another": 0,
+            "beyond_plan_today": 0, "beyond_plan_tomorrow": 0, "refused": false, "stopped": false, "there_otherwise": 0, "another": 0,
             "not_looked_up": 0,
             "due_now": [{"currency": "HKD", "charges": 1, "amount_minor": 12_800, "amount": "128.00"}],
         });

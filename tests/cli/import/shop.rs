@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dues::clock::Clock;
@@ -141,7 +142,7 @@ pub async fn hand_over(world: &World, text: impl AsRef<[u8]>, way: Way) -> Resul
     let mapping = Mapping::new(way.map.iter().map(|it| it.parse().unwrap())).unwrap();
     let source = Source::new(Path::new("a file"), way.format, mapping, Cursor::new(text.as_ref().to_vec()))?;
     let terms = Terms { acknowledged: true, another: way.another };
-    Import::new(books, terms, evidence, way.rejects, way.format)?.run(source, |_| {}).await
+    Import::new(books, terms, evidence, way.rejects, way.format)?.run(source, &AtomicBool::new(false), |_| {}).await
 }
 
 /// `line: reason` of each rejected row.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dues::clock::Clock;
 
-use super::shop::{HEADER, Shop, good, json_counts, said};
+use super::shop::{HEADER, Shop, csv, good, json_counts, said};
 use crate::support::world::{BOTH, On};
 
 const NO_GATEWAY: &str = "http://127.0.0.1:9";
@@ -104,5 +104,45 @@ async fn a_reference_of_a_far_line_is_told_with_its_first() {
             let told = format!("\"line\": {line},\n      \"reason\": \"reference stands on line {first} already\"");
             assert!(said.out.contains(&told), "{told}: {}", said.out);
         }
+    }
+}
+
+/// Ctrl-C, and SIGTERM, end an import between two sets, and it says how far it came and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_told_to_stop_says_what_went_in_and_is_finished_by_the_next() {
+    const ROWS: i64 = 20_000;
+    for (signal, json) in [("INT", false), ("TERM", true)] {
+        let shop = Shop::new(On::Sqlite, NO_GATEWAY).await;
+        let rows: Vec<String> = (0..ROWS).map(|row| good(&format!("ORD{row}"))).collect();
+        shop.write("a.csv", csv(&rows));
+        let arguments: &[&str] = if json { &["a.csv", "--accept", "--json"] } else { &["a.csv", "--accept"] };
+        let mut command = shop.command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while shop.subscriptions().await == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let told = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status().unwrap();
+        assert!(told.success());
+        let output = child.wait_with_output().unwrap();
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let entered = shop.subscriptions().await;
+        assert!(output.status.code() == Some(3) && entered > 0 && entered < ROWS, "{entered}: {out}{err}");
+        assert!(err.contains("stopping when the rows under way are entered"), "{err}");
+        if json {
+            let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+            assert_eq!((&told["stopped"], &told["entered"]), (&true.into(), &entered.into()), "{out}");
+        } else {
+            assert!(out.contains(&format!(" {entered} entered,")), "{out}");
+            assert!(
+                out.contains("It was told to stop: import the same file again, what is there is left as it is.\n"),
+                "{out}"
+            );
+        }
+        let rest = said(&mut shop.command(&["a.csv", "--accept", "--json"]));
+        assert_eq!(
+            (rest.code, json_counts(&rest.out)),
+            (0, [ROWS, ROWS - entered, entered, 0].map(i64::unsigned_abs)),
+            "{rest:?}"
+        );
     }
 }

@@ -128,6 +128,8 @@ async fn a_plan_version_that_cannot_be_read_is_waited_for_and_a_person_is_asked_
         assert_eq!(world.reviews().await, NOTHING, "{on:?}");
         world.run_until("2026-01-21T03:00:00Z").await;
         assert_eq!(world.reviews().await, ["unreadable"], "{on:?}");
+        let evidence = world.lines("SELECT evidence AS line FROM review_cases").await.remove(0);
+        assert!(evidence.contains("currency holds"), "{on:?}: {evidence}");
         tamper(&world, "UPDATE plans SET currency = 'HKD'").await;
         world.run_until("2026-01-21T03:30:00Z").await;
         assert_eq!(reasons(&world).await, ["ORD-1/0 paid -"], "{on:?}");

@@ -102,7 +102,8 @@ fn next_charge(row: &ShownRow) -> String {
     }
     match row.state.as_str() {
         "canceled" | "completed" => "none, it has ended".to_owned(),
-        "incomplete" | "incomplete_expired" => "none before its first payment".to_owned(),
+        "incomplete_expired" => "none, its first payment came to nothing".to_owned(),
+        "incomplete" => "none before its first payment".to_owned(),
         _ if ends_now(row) => {
             let reason = row.cancel_reason.as_deref().unwrap_or("no reason given");
             format!("none, it is canceled on {}: {reason}", both_times())
