@@ -22,8 +22,9 @@ async fn a_locked_sqlite_file_is_waited_for() {
     other.close().await.unwrap();
     ground.flags.retain(|(key, _)| key != "database.busy_timeout");
     ground.assert_all_paid_once(2_000).await;
-    assert_eq!(daemon.said("the database fails"), 1, "it is said once:\n{}", daemon.log());
-    assert!(daemon.said("the database answers") >= 1, "{}", daemon.log());
+    // On a busy machine the lock may be held up before and after as well: each time it is said once, and that it answers in between.
+    let (fails, answers) = (daemon.said("the database fails"), daemon.said("the database answers"));
+    assert!(0 < fails && fails < answers, "{fails} {answers}\n{}", daemon.log());
     daemon.stop();
 }
 

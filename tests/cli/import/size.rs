@@ -110,7 +110,7 @@ async fn a_reference_of_a_far_line_is_told_with_its_first() {
 /// Ctrl-C, and SIGTERM, end an import between two sets, and it says how far it came and what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_is_told_to_stop_says_what_went_in_and_is_finished_by_the_next() {
-    const ROWS: i64 = 20_000;
+    const ROWS: i64 = 8_000;
     for (signal, json) in [("INT", false), ("TERM", true)] {
         let shop = Shop::new(On::Sqlite, NO_GATEWAY).await;
         let rows: Vec<String> = (0..ROWS).map(|row| good(&format!("ORD{row}"))).collect();
