@@ -313,3 +313,19 @@ where
         why: why.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_statement_only_its_beginning_is_told() {
+        let long = "SELECT s.reference, o.gateway_source_id, p.name AS plan, k.email FROM v";
+        let failed = StoreError::at(long, sqlx::Error::PoolTimedOut);
+        let told = "the database failed at: SELECT s.reference, o.gateway_source_id, p.name AS plan, …";
+        assert_eq!(failed.to_string(), told);
+        assert_eq!(brief("commit"), "commit");
+        // Letters of more than one byte, and no blank.
+        assert_eq!(brief(&"é".repeat(61)), format!("{} …", "é".repeat(60)));
+    }
+}

@@ -11,6 +11,7 @@ use crate::engine::high_water::HighWater;
 use crate::engine::open;
 use crate::engine::rules::ledger_of;
 use crate::store::DatabaseUrl;
+use crate::store::db::directory_of;
 
 /// What stands beside a SQLite file and belongs to it.
 const BESIDE: [&str; 6] = ["", "-wal", "-shm", "-journal", ".lock", ".sends"];
@@ -89,10 +90,6 @@ fn is_same(one: &Path, other: &Path) -> bool {
 fn places(path: &Path) -> Vec<PathBuf> {
     let own = || Ok::<_, io::Error>(directory_of(path).canonicalize()?.join(path.file_name().unwrap_or_default()));
     [path.canonicalize(), own()].into_iter().flatten().collect()
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

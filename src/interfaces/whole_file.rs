@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::store::db::directory_of;
+
 /// So much of a file tells what it is.
 const HEAD_BYTES: u64 = 100;
 
@@ -95,7 +97,7 @@ impl WholeFile {
         self.file.sync_all()?;
         fs::rename(&self.partial, &self.place)?;
         self.is_put = true;
-        let directory = self.place.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = directory_of(&self.place);
         File::open(directory)?.sync_all()
     }
 }

@@ -15,6 +15,8 @@ const SQLITE_NOT_A_DATABASE: &str = "26";
 const SQLITE_NOT_WRITABLE: &[i64] = &[14, SQLITE_READ_ONLY];
 /// The second of them alone.
 const SQLITE_READ_ONLY: i64 = 8;
+/// And where it is the directory that may not be written.
+const SQLITE_READ_ONLY_DIRECTORY: i64 = 8 | (6 << 8);
 /// SQLite says more of some codes in the bits above these (<https://sqlite.org/rescode.html>).
 const SQLITE_PRIMARY: i64 = 0xff;
 
@@ -46,7 +48,8 @@ pub(super) fn is_not_writable(error: &sqlx::Error) -> bool {
 pub fn is_read_only(error: &sqlx::Error) -> bool {
     let sqlite = error.as_database_error().and_then(|it| it.try_downcast_ref::<SqliteError>());
     let code = sqlite.and_then(DatabaseError::code).and_then(|code| code.parse::<i64>().ok());
-    code.is_some_and(|code| code & SQLITE_PRIMARY == SQLITE_READ_ONLY)
+    // Others of its kind say something else, such as that the file was taken away under the process.
+    code.is_some_and(|code| [SQLITE_READ_ONLY, SQLITE_READ_ONLY_DIRECTORY].contains(&code))
 }
 
 /// That the directory of a SQLite file is missing, where it is.
@@ -97,5 +100,23 @@ fn shown(options: &PgConnectOptions) -> String {
     match options.get_socket() {
         Some(directory) => format!("postgres://{user}:***@/{database}?host={}", directory.display()),
         None => format!("postgres://{user}:***@{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, SqliteConnection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_may_only_be_read_is_told_from_any_other_fault() {
+        let mut books = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::query("CREATE TABLE t (a)").execute(&mut books).await.unwrap();
+        sqlx::query("PRAGMA query_only = 1").execute(&mut books).await.unwrap();
+        let closed = sqlx::query("INSERT INTO t VALUES (1)").execute(&mut books).await.unwrap_err();
+        assert!(is_read_only(&closed), "{closed}");
+        let wrong = sqlx::query("SELECT nothing").fetch_all(&mut books).await.unwrap_err();
+        assert!(!is_read_only(&wrong) && !is_read_only(&sqlx::Error::PoolTimedOut));
     }
 }
