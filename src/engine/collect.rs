@@ -1,7 +1,7 @@
 //! `collect`: leases created attempts whose time has come, commits `sending`, posts them, and records the answers.
 
 use crate::engine::flights::{Flights, places};
-use crate::engine::gate::{Grant, Kind};
+use crate::engine::gate::Kind;
 use crate::engine::observation::{Observation, Seen};
 use crate::engine::reconcile::look_up;
 use crate::engine::rules::delta;
@@ -15,6 +15,15 @@ pub struct Collect {
     engine: Engine,
     flights: Flights<Option<Observation>>,
     charge_id: Option<i64>,
+}
+
+/// What is under this daemon's lease now.
+#[derive(Debug, Default)]
+struct Leased {
+    /// So many were due; those for which no token was left stay as they are.
+    found: u32,
+    taken: usize,
+    settled: Settled,
 }
 
 impl Collect {
@@ -51,20 +60,19 @@ impl Collect {
     async fn send(&mut self) -> Result<Tick, EngineError> {
         let engine = self.engine.clone();
         let settings = &engine.rules.engine;
-        let sends = match places(self.flights.len(), settings.in_flight, settings.batch) {
+        let (at_most, more_at) = match places(self.flights.len(), settings.in_flight, settings.batch) {
             0 => return Ok(Tick::default()),
-            places => engine.gate.ask(Kind::Write, places, engine.clock.now()),
+            places => engine.gate.could_grant(Kind::Write, places, engine.clock.now()),
         };
-        let (granted, more_at) = (sends.requests(), sends.wake_at);
-        if granted == 0 {
+        if at_most == 0 {
             return Ok(Tick { wake_at: more_at, ..Tick::default() });
         }
-        let (leased, settled) = self.lease(sends).await?;
+        let Leased { found, taken, settled } = self.lease(at_most).await?;
         self.launch(settled);
-        let full = u32::try_from(leased).is_ok_and(|leased| leased == granted);
+        let full = found == at_most;
         let turn_at = engine.gate.comes_round_at(engine.clock.now());
         Ok(Tick {
-            done: leased,
+            done: taken,
             more: full && more_at.is_none(),
             wake_at: more_at.filter(|_| full).into_iter().chain(turn_at).min(),
         })
@@ -81,7 +89,7 @@ impl Collect {
             if may_send { seen.iter().filter(|it| matches!(it.seen, Seen::LookedUp { .. })).count() } else { 0 };
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         let engine = self.engine.clone();
-        let sends = engine.gate.ask(Kind::Write, wanted, engine.clock.now());
+        let sends = engine.gate.ask(Kind::Resend, wanted, engine.clock.now());
         let settled = engine.settle(&seen, sends).await?;
         self.flights.recorded(count);
         let Some(settled) = settled else { return Ok(0) };
@@ -89,18 +97,19 @@ impl Collect {
         Ok(count)
     }
 
-    /// Claims, leases and clears in one transaction: what needs no look-up is `sending` when it commits.
-    async fn lease(&self, sends: Grant<'_>) -> Result<(usize, Settled), EngineError> {
+    /// Claims, leases and clears in one transaction: what needs no look-up is `sending` when it commits. A token is taken for what was found
+    /// alone: one that is held while the books are asked is kept from an attempt that was looked up meanwhile and could go.
+    async fn lease(&self, at_most: u32) -> Result<Leased, EngineError> {
         let engine = &self.engine;
         let work = async {
             let mut tx = engine.store.begin("lease to send").await?;
             let now = tx.now().await?;
             let standing = engine.standing(&mut tx, now).await?;
-            let at_most = sends.requests().min(standing.at_most.unwrap_or(u32::MAX));
+            let at_most = at_most.min(standing.at_most.unwrap_or(u32::MAX));
             // While collecting is stopped nothing is claimed; but somebody waits for the first payment that is asked for alone.
             if at_most == 0 || standing.closed || standing.braked && self.charge_id.is_none() {
                 tx.commit().await?;
-                return Ok((0, Settled::default()));
+                return Ok(Leased::default());
             }
             let lease = Lease {
                 owner: &engine.node,
@@ -109,10 +118,13 @@ impl Collect {
                 charge_id: self.charge_id,
                 limit: at_most,
             };
-            let rows = tx.claim_to_send(&lease).await?;
+            let mut rows = tx.claim_to_send(&lease).await?;
+            let found = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+            let sends = engine.gate.ask(Kind::Write, found, engine.clock.now());
+            rows.truncate(usize::try_from(sends.requests()).unwrap_or(usize::MAX));
             if rows.is_empty() {
                 tx.commit().await?;
-                return Ok((0, Settled::default()));
+                return Ok(Leased { found, ..Leased::default() });
             }
             let due: Vec<Observation> = rows
                 .iter()
@@ -126,7 +138,7 @@ impl Collect {
             let mut settled = engine.settle_within(tx, now, standing, &due, sends).await?;
             // The lease was written with the decision, under the next epoch.
             settled.epochs = rows.iter().map(|row| (row.id, (row.charge_id, row.lease_epoch + 1))).collect();
-            Ok((rows.len(), settled))
+            Ok(Leased { found, taken: rows.len(), settled })
         };
         work.await.map_err(EngineError::of("collect"))
     }

@@ -8,7 +8,7 @@ use crate::clock::Instant;
 use crate::config;
 use crate::engine::share::Part;
 use crate::engine::turns::Turns;
-use crate::engine::ways::{Causes, Ways};
+use crate::engine::ways::Ways;
 use crate::gateway::budget::TokenBucket;
 use crate::gateway::circuit::{Cause, Permit, Signal};
 use crate::gateway::meter::Reads;
@@ -91,7 +91,7 @@ impl Grant<'_> {
     pub fn used(mut self) {
         let mut inside = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
         match self.kind {
-            Kind::Write => inside.writes_spent += u64::from(self.requests),
+            Kind::Write | Kind::Resend => inside.writes_spent += u64::from(self.requests),
             Kind::Read => inside.reads_spent += u64::from(self.requests),
         }
         drop(inside);
@@ -131,16 +131,23 @@ impl Gate {
             (Permit::Probe, _) => (1, true),
             (Permit::None, probe_at) => return grant(0, probe_at),
         };
-        let bucket = match kind {
-            Kind::Write => &mut inside.writes,
-            Kind::Read => &mut inside.reads,
+        let (bucket, take): (_, fn(&mut TokenBucket, _, _) -> _) = match kind {
+            Kind::Write => (&mut inside.writes, TokenBucket::take),
+            Kind::Resend => (&mut inside.writes, TokenBucket::overdraw),
+            Kind::Read => (&mut inside.reads, TokenBucket::take),
         };
-        let requests = bucket.take(now, wanted);
+        let requests = take(bucket, now, wanted);
         let wake_at = bucket.next_at(now);
         if probes && requests == 0 {
             inside.ways.give_back(kind);
         }
         grant(requests, wake_at)
+    }
+
+    /// How many would be granted now, and when more might be. Nothing is taken.
+    pub(super) fn could_grant(&self, kind: Kind, wanted: u32, now: Instant) -> (u32, Option<Instant>) {
+        let grant = self.ask(kind, wanted, now);
+        (grant.requests, grant.wake_at)
     }
 
     /// How long each of so many reads has to wait that were not granted now.
@@ -164,7 +171,7 @@ impl Gate {
         }
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
-            Kind::Write => inside.writes.give_back(unused),
+            Kind::Write | Kind::Resend => inside.writes.give_back(unused),
             Kind::Read => inside.reads.give_back(unused),
         }
         inside.ways.give_back(kind);
@@ -176,7 +183,7 @@ impl Gate {
         let was = inside.ways.causes();
         let is_limited = inside.spend(1, reads, now);
         inside.ways.hear_look(signal, is_limited, now);
-        tell(was, inside.ways.causes());
+        was.tell(inside.ways.causes());
     }
 
     /// Notes what the POST of a charge came to, and gives it back as it is to be settled.
@@ -190,7 +197,7 @@ impl Gate {
             inside.ways.hear_look(Signal::Nothing, true, now);
         }
         let settled = inside.ways.hear_post(charge_id, outcome, is_limited, now);
-        tell(was, inside.ways.causes());
+        was.tell(inside.ways.causes());
         settled
     }
 
@@ -235,17 +242,6 @@ impl Inside {
         self.reads.debit(now, beyond);
         self.reads_spent += u64::from(beyond);
         reads.rate_limited && self.reads.pause_until(now + PAUSE_AFTER_RATE_LIMIT)
-    }
-}
-
-/// Says what begins to pause, and what goes on.
-fn tell(was: Causes, is: Causes) {
-    for (what, was, is) in [("sending", was.sends, is.sends), ("looking up", was.looks, is.looks)] {
-        match (was, is) {
-            (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "{what} pauses: {cause}"),
-            (Some(_), None) => tracing::info!("{what} goes on"),
-            (None, None) | (Some(_), Some(_)) => {}
-        }
     }
 }
 
@@ -470,6 +466,27 @@ mod tests {
         assert_eq!((grant.requests(), take(&gate, Kind::Write, 100, at(0))), (3, 7));
         drop(grant);
         assert_eq!(take(&gate, Kind::Write, 100, at(0)), 3);
+    }
+
+    #[test]
+    fn who_only_asks_what_could_be_had_keeps_it_from_nobody() {
+        let refused = refused();
+        assert_eq!(refused.could_grant(Kind::Write, 5, at(59_999)), (0, Some(at(60_000))));
+        assert_eq!(refused.could_grant(Kind::Write, 5, at(60_000)).0, 1);
+        assert_eq!(take(&refused, Kind::Write, 5, at(60_000)), 1, "the probe is still there");
+        let gate = gate();
+        assert_eq!((gate.could_grant(Kind::Write, 100, at(0)).0, take(&gate, Kind::Write, 100, at(0))), (10, 10));
+    }
+
+    #[test]
+    fn what_was_looked_up_goes_although_others_take_every_token() {
+        let gate = gate();
+        assert_eq!(take(&gate, Kind::Write, 100, at(0)), 10);
+        assert_eq!(take(&gate, Kind::Resend, 12, at(0)), 10, "a burst beyond what is there, and no more");
+        assert_eq!(gate.ask(Kind::Resend, 1, at(0)).requests(), 0);
+        assert_eq!((take(&gate, Kind::Write, 1, at(100)), gate.ask(Kind::Resend, 1, at(100)).requests()), (0, 1));
+        assert_eq!(take(&gate, Kind::Write, 1, at(110)), 1, "it was made good");
+        assert_eq!(refused().ask(Kind::Resend, 5, at(59_999)).requests(), 0, "no circuit is opened by it");
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Reconcile {
             0
         };
         let engine = self.engine.clone();
-        let sends = engine.gate.ask(Kind::Write, wanted, engine.clock.now());
+        let sends = engine.gate.ask(Kind::Resend, wanted, engine.clock.now());
         let settled = engine.settle(&seen, sends).await?;
         self.flights.recorded(count);
         let Some(settled) = settled else { return Ok(0) };

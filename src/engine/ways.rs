@@ -10,7 +10,11 @@ use crate::gateway::outcome::PostOutcome;
 /// Requests of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// POST requests of attempts whose time has come.
     Write,
+    /// Those of attempts that were looked up just now: they go before the others. Where the budget is empty because those take every token
+    /// that it brings, it is overdrawn by one burst at most, which is made good before they go on.
+    Resend,
     Read,
 }
 
@@ -131,7 +135,7 @@ impl Ways {
     /// The ways that a request of a kind takes: its own, and every request's.
     fn of(&mut self, kind: Kind) -> [&mut Way; 2] {
         match kind {
-            Kind::Write => [&mut self.payments, &mut self.gateway],
+            Kind::Write | Kind::Resend => [&mut self.payments, &mut self.gateway],
             Kind::Read => [&mut self.looks, &mut self.gateway],
         }
     }
@@ -181,5 +185,16 @@ impl Causes {
     /// The one that is told first.
     pub fn first(self) -> Option<Cause> {
         self.sends.or(self.looks)
+    }
+
+    /// Says what begins to pause, and what goes on, where things stand like `is` now.
+    pub fn tell(self, is: Causes) {
+        for (what, was, is) in [("sending", self.sends, is.sends), ("looking up", self.looks, is.looks)] {
+            match (was, is) {
+                (None, Some(cause)) => tracing::error!(circuit.cause = %cause, "{what} pauses: {cause}"),
+                (Some(_), None) => tracing::info!("{what} goes on"),
+                (None, None) | (Some(_), Some(_)) => {}
+            }
+        }
     }
 }

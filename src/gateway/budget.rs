@@ -52,7 +52,18 @@ impl TokenBucket {
     /// Takes up to `wanted` tokens, and says how many were there.
     pub fn take(&mut self, now: Instant, wanted: u32) -> u32 {
         *self = self.refilled(now);
-        let granted = wanted.min(self.tokens(now));
+        self.spend(wanted.min(self.tokens(now)))
+    }
+
+    /// The same for what goes before everything else: up to one burst is taken beyond what is there.
+    pub fn overdraw(&mut self, now: Instant, wanted: u32) -> u32 {
+        *self = self.refilled(now);
+        let mut beyond = self.clone();
+        beyond.parts = beyond.parts.saturating_add(burst(self.rate) * TOKEN);
+        self.spend(wanted.min(beyond.tokens(now)))
+    }
+
+    fn spend(&mut self, granted: u32) -> u32 {
         if self.limit.is_some() {
             self.parts = self.parts.saturating_sub(i64::from(granted) * TOKEN);
         }
@@ -193,6 +204,19 @@ mod tests {
         assert_eq!(bucket.take(at(999), 5), 0);
         assert_eq!(bucket.next_at(at(1_000)), None);
         assert_eq!(bucket.take(at(1_000), 5), 1);
+    }
+
+    #[test]
+    fn an_overdraft_is_one_burst_and_is_made_good_first() {
+        let mut bucket = bucket(100);
+        assert_eq!(bucket.overdraw(at(0), 4), 4);
+        assert_eq!(bucket.overdraw(at(0), 100), 16);
+        assert_eq!((bucket.overdraw(at(0), 1), bucket.take(at(109), 1)), (0, 0));
+        assert_eq!((bucket.take(at(110), 100), bucket.overdraw(at(110), 100)), (1, 10));
+        bucket.pause_until(at(2_000));
+        assert_eq!(bucket.overdraw(at(1_999), 1), 0, "a pause is a pause");
+        let mut unlimited = TokenBucket::new(None);
+        assert_eq!(unlimited.overdraw(at(0), 1_000), 1_000);
     }
 
     #[test]

@@ -4,3 +4,4 @@ mod beside;
 mod frozen;
 mod lost;
 mod pending;
+mod tokens;
