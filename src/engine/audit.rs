@@ -157,8 +157,7 @@ impl Audit {
                 Some(Observation { attempt_id, charge_id: row.id, epoch: row.lease_epoch.unwrap_or_default(), seen })
             })
             .collect();
-        let sends = engine.gate.ask(Kind::Write, 0, engine.clock.now());
-        let Some(settled) = engine.settle(&seen, sends).await? else {
+        let Some(settled) = engine.settle(&seen, 0).await? else {
             self.flights.recorded(count);
             return Ok(0);
         };

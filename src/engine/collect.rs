@@ -1,5 +1,6 @@
 //! `collect`: leases created attempts whose time has come, commits `sending`, posts them, and records the answers.
 
+use crate::clock::Instant;
 use crate::engine::flights::{Flights, places};
 use crate::engine::gate::Kind;
 use crate::engine::observation::{Observation, Seen};
@@ -23,6 +24,8 @@ struct Leased {
     /// So many were due; those for which no token was left stay as they are.
     found: u32,
     taken: usize,
+    /// When there may be another token; none where there is one now.
+    more_at: Option<Instant>,
     settled: Settled,
 }
 
@@ -67,9 +70,10 @@ impl Collect {
         if at_most == 0 {
             return Ok(Tick { wake_at: more_at, ..Tick::default() });
         }
-        let Leased { found, taken, settled } = self.lease(at_most).await?;
+        let Leased { found, taken, more_at, settled } = self.lease(at_most, more_at).await?;
         self.launch(settled);
-        let full = found == at_most;
+        // There may be more that is due: what was found is as much as could go, or more than there were tokens left for.
+        let full = found == at_most || u32::try_from(taken).is_ok_and(|taken| taken < found);
         let turn_at = engine.gate.comes_round_at(engine.clock.now());
         Ok(Tick {
             done: taken,
@@ -88,9 +92,7 @@ impl Collect {
         let wanted =
             if may_send { seen.iter().filter(|it| matches!(it.seen, Seen::LookedUp { .. })).count() } else { 0 };
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let engine = self.engine.clone();
-        let sends = engine.gate.ask(Kind::Resend, wanted, engine.clock.now());
-        let settled = engine.settle(&seen, sends).await?;
+        let settled = self.engine.settle(&seen, wanted).await?;
         self.flights.recorded(count);
         let Some(settled) = settled else { return Ok(0) };
         self.launch(settled);
@@ -99,7 +101,7 @@ impl Collect {
 
     /// Claims, leases and clears in one transaction: what needs no look-up is `sending` when it commits. A token is taken for what was found
     /// alone: one that is held while the books are asked is kept from an attempt that was looked up meanwhile and could go.
-    async fn lease(&self, at_most: u32) -> Result<Leased, EngineError> {
+    async fn lease(&self, at_most: u32, more_at: Option<Instant>) -> Result<Leased, EngineError> {
         let engine = &self.engine;
         let work = async {
             let mut tx = engine.store.begin("lease to send").await?;
@@ -121,10 +123,11 @@ impl Collect {
             let mut rows = tx.claim_to_send(&lease).await?;
             let found = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             let sends = engine.gate.ask(Kind::Write, found, engine.clock.now());
+            let more_at = if found > 0 { sends.wake_at } else { more_at };
             rows.truncate(usize::try_from(sends.requests()).unwrap_or(usize::MAX));
             if rows.is_empty() {
                 tx.commit().await?;
-                return Ok(Leased { found, ..Leased::default() });
+                return Ok(Leased { found, more_at, ..Leased::default() });
             }
             let due: Vec<Observation> = rows
                 .iter()
@@ -138,7 +141,7 @@ impl Collect {
             let mut settled = engine.settle_within(tx, now, standing, &due, sends).await?;
             // The lease was written with the decision, under the next epoch.
             settled.epochs = rows.iter().map(|row| (row.id, (row.charge_id, row.lease_epoch + 1))).collect();
-            Ok(Leased { found, taken: rows.len(), settled })
+            Ok(Leased { found, taken: rows.len(), more_at, settled })
         };
         work.await.map_err(EngineError::of("collect"))
     }

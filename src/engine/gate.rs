@@ -15,6 +15,9 @@ use crate::gateway::meter::Reads;
 use crate::gateway::outcome::PostOutcome;
 
 pub(super) use crate::engine::ways::Kind;
+pub(super) use grant::Grant;
+
+mod grant;
 
 /// After the gateway said that we ask too much, nothing is sent for so long.
 const PAUSE_AFTER_RATE_LIMIT: TimeDelta = TimeDelta::seconds(1);
@@ -64,47 +67,6 @@ pub struct BudgetFigures {
     pub spent: u64,
 }
 
-/// What the gate grants. What is not used of it goes back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Grant<'a> {
-    gate: &'a Gate,
-    kind: Kind,
-    requests: u32,
-    /// When more may be asked for.
-    pub wake_at: Option<Instant>,
-}
-
-impl Grant<'_> {
-    /// So many requests may be made.
-    pub fn requests(&self) -> u32 {
-        self.requests
-    }
-
-    /// Gives back all but so many, before the rest is used.
-    pub fn keep(&mut self, needed: u32) {
-        let unused = self.requests.saturating_sub(needed);
-        self.requests -= unused;
-        self.gate.give_back(self.kind, unused);
-    }
-
-    /// The requests are being made.
-    pub fn used(mut self) {
-        let mut inside = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.kind {
-            Kind::Write | Kind::Resend => inside.writes_spent += u64::from(self.requests),
-            Kind::Read => inside.reads_spent += u64::from(self.requests),
-        }
-        drop(inside);
-        self.requests = 0;
-    }
-}
-
-impl Drop for Grant<'_> {
-    fn drop(&mut self) {
-        self.keep(0);
-    }
-}
-
 impl Gate {
     /// A gate with full buckets and a closed circuit.
     pub fn new(budget: &config::Budget, circuit: &config::Circuit) -> Self {
@@ -121,33 +83,16 @@ impl Gate {
     /// Up to `wanted` requests of a kind, taken from the budget. While a circuit is open a single request of its kind probes now and
     /// then; while that is the gateway's, of whichever kind asks first and has something to send.
     pub(super) fn ask(&self, kind: Kind, wanted: u32, now: Instant) -> Grant<'_> {
-        let grant = |requests, wake_at| Grant { gate: self, kind, requests, wake_at };
-        if wanted == 0 {
-            return grant(0, None);
-        }
-        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (wanted, probes) = match inside.ways.permit(kind, now) {
-            (Permit::All, _) => (wanted, false),
-            (Permit::Probe, _) => (1, true),
-            (Permit::None, probe_at) => return grant(0, probe_at),
-        };
-        let (bucket, take): (_, fn(&mut TokenBucket, _, _) -> _) = match kind {
-            Kind::Write => (&mut inside.writes, TokenBucket::take),
-            Kind::Resend => (&mut inside.writes, TokenBucket::overdraw),
-            Kind::Read => (&mut inside.reads, TokenBucket::take),
-        };
-        let requests = take(bucket, now, wanted);
-        let wake_at = bucket.next_at(now);
-        if probes && requests == 0 {
-            inside.ways.give_back(kind);
-        }
-        grant(requests, wake_at)
+        let (requests, wake_at) = self.0.lock().unwrap_or_else(PoisonError::into_inner).grant(kind, wanted, now);
+        Grant { gate: self, kind, requests, wake_at }
     }
 
     /// How many would be granted now, and when more might be. Nothing is taken.
     pub(super) fn could_grant(&self, kind: Kind, wanted: u32, now: Instant) -> (u32, Option<Instant>) {
-        let grant = self.ask(kind, wanted, now);
-        (grant.requests, grant.wake_at)
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (requests, wake_at) = inside.grant(kind, wanted, now);
+        inside.give_back(kind, requests);
+        (requests, wake_at)
     }
 
     /// How long each of so many reads has to wait that were not granted now.
@@ -163,18 +108,6 @@ impl Gate {
     /// When to come round, while reads wait for their turn.
     pub(super) fn comes_round_at(&self, now: Instant) -> Option<Instant> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).turns.comes_round_at(now)
-    }
-
-    fn give_back(&self, kind: Kind, unused: u32) {
-        if unused == 0 {
-            return;
-        }
-        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match kind {
-            Kind::Write | Kind::Resend => inside.writes.give_back(unused),
-            Kind::Read => inside.reads.give_back(unused),
-        }
-        inside.ways.give_back(kind);
     }
 
     /// Notes what a look came to, for which one read was granted.
@@ -235,6 +168,40 @@ impl Gate {
 }
 
 impl Inside {
+    /// Takes up to `wanted` requests; how many, and when there may be more.
+    fn grant(&mut self, kind: Kind, wanted: u32, now: Instant) -> (u32, Option<Instant>) {
+        if wanted == 0 {
+            return (0, None);
+        }
+        let (wanted, probes) = match self.ways.permit(kind, now) {
+            (Permit::All, _) => (wanted, false),
+            (Permit::Probe, _) => (1, true),
+            (Permit::None, probe_at) => return (0, probe_at),
+        };
+        let (bucket, take): (_, fn(&mut TokenBucket, _, _) -> _) = match kind {
+            Kind::Write => (&mut self.writes, TokenBucket::take),
+            Kind::Resend => (&mut self.writes, TokenBucket::overdraw),
+            Kind::Read => (&mut self.reads, TokenBucket::take),
+        };
+        let requests = take(bucket, now, wanted);
+        let wake_at = bucket.next_at(now);
+        if probes && requests == 0 {
+            self.ways.give_back(kind);
+        }
+        (requests, wake_at)
+    }
+
+    fn give_back(&mut self, kind: Kind, unused: u32) {
+        if unused == 0 {
+            return;
+        }
+        match kind {
+            Kind::Write | Kind::Resend => self.writes.give_back(unused),
+            Kind::Read => self.reads.give_back(unused),
+        }
+        self.ways.give_back(kind);
+    }
+
     /// Takes from the budget what was read beyond what was granted. Whether the gateway limited our rate, and this is the first that we hear
     /// of it since the last pause.
     fn spend(&mut self, granted: u32, reads: Reads, now: Instant) -> bool {
@@ -363,8 +330,9 @@ mod tests {
         drop(gate.ask(Kind::Read, 1, at(60_000)));
         assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 0, "a read's leave is no probe");
         drop(probe);
-        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 1);
-        assert_eq!(take(&gate, Kind::Write, 5, at(60_000)), 0);
+        assert_eq!(take(&gate, Kind::Write, 5, at(119_000)), 1);
+        assert_eq!(take(&gate, Kind::Write, 5, at(178_999)), 0, "one at a time, from when it went");
+        assert_eq!(take(&gate, Kind::Write, 5, at(179_000)), 1, "it is taken for lost");
     }
 
     #[test]
@@ -482,10 +450,13 @@ mod tests {
     fn what_was_looked_up_goes_although_others_take_every_token() {
         let gate = gate();
         assert_eq!(take(&gate, Kind::Write, 100, at(0)), 10);
-        assert_eq!(take(&gate, Kind::Resend, 12, at(0)), 10, "a burst beyond what is there, and no more");
-        assert_eq!(gate.ask(Kind::Resend, 1, at(0)).requests(), 0);
-        assert_eq!((take(&gate, Kind::Write, 1, at(100)), gate.ask(Kind::Resend, 1, at(100)).requests()), (0, 1));
-        assert_eq!(take(&gate, Kind::Write, 1, at(110)), 1, "it was made good");
+        assert_eq!(take(&gate, Kind::Resend, 12, at(0)), 1, "one beyond what is there");
+        assert_eq!(take(&gate, Kind::Resend, 1, at(0)), 0);
+        assert_eq!(
+            (take(&gate, Kind::Write, 1, at(10)), take(&gate, Kind::Write, 1, at(20))),
+            (0, 1),
+            "it is made good"
+        );
         assert_eq!(refused().ask(Kind::Resend, 5, at(59_999)).requests(), 0, "no circuit is opened by it");
     }
 

@@ -102,9 +102,7 @@ impl Reconcile {
         } else {
             0
         };
-        let engine = self.engine.clone();
-        let sends = engine.gate.ask(Kind::Resend, wanted, engine.clock.now());
-        let settled = engine.settle(&seen, sends).await?;
+        let settled = self.engine.settle(&seen, wanted).await?;
         self.flights.recorded(count);
         let Some(settled) = settled else { return Ok(0) };
         let Settled { cleared, .. } = settled;

@@ -40,12 +40,13 @@ pub(super) struct Settled {
 }
 
 impl Engine {
-    /// Settles `observations` in one transaction; at most as many attempts are cleared to be sent on the way as `sends` grants. None while
-    /// the clock is doubted: they are as good as lost, and what they showed is looked up when it is right.
+    /// Settles `observations` in one transaction; at most `sends` attempts are cleared to be sent on the way, for which tokens are asked when
+    /// the transaction has begun: nobody waits for the books with them. None while the clock is doubted: they are as good as lost, and what
+    /// they showed is looked up when it is right.
     pub(super) async fn settle(
         &self,
         observations: &[Observation],
-        sends: Grant<'_>,
+        sends: u32,
     ) -> Result<Option<Settled>, EngineError> {
         if observations.is_empty() {
             return Ok(Some(Settled::default()));
@@ -59,11 +60,12 @@ impl Engine {
             }
             // An answer or a look at a known payment sends nothing, and adopts nothing that the books do not know.
             let bears = |it: &Observation| matches!(it.seen, Seen::Due | Seen::LookedUp { .. } | Seen::Audited(_));
-            let standing = if sends.requests() > 0 || observations.iter().any(bears) {
+            let standing = if sends > 0 || observations.iter().any(bears) {
                 self.standing(&mut tx, now).await?
             } else {
                 Standing { closed: true, ..Standing::default() }
             };
+            let sends = self.gate.ask(Kind::Resend, sends, self.clock.now());
             self.settle_within(tx, now, standing, observations, sends).await.map(Some)
         };
         work.await.map_err(EngineError::of("settle"))

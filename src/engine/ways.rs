@@ -13,7 +13,7 @@ pub(super) enum Kind {
     /// POST requests of attempts whose time has come.
     Write,
     /// Those of attempts that were looked up just now: they go before the others. Where the budget is empty because those take every token
-    /// that it brings, it is overdrawn by one burst at most, which is made good before they go on.
+    /// that it brings, it is overdrawn by one, which is made good before they go on.
     Resend,
     Read,
 }
@@ -161,7 +161,11 @@ impl Way {
     fn permit(&mut self, now: Instant) -> Permit {
         let permit = self.circuit.allows(now);
         let spare = std::mem::take(&mut self.spare_probe) && self.is_probing();
-        if permit == Permit::None && spare { Permit::Probe } else { permit }
+        if permit == Permit::None && spare {
+            self.circuit.probe_goes(now);
+            return Permit::Probe;
+        }
+        permit
     }
 
     fn give_back(&mut self) {

@@ -25,7 +25,7 @@ pub struct TokenBucket {
     seen_at: Option<Instant>,
     paused_until: Option<Instant>,
     grows_from: Option<Instant>,
-    granted_since_pause: bool,
+    used_since_pause: bool,
 }
 
 impl TokenBucket {
@@ -40,7 +40,7 @@ impl TokenBucket {
             seen_at: None,
             paused_until: None,
             grows_from: None,
-            granted_since_pause: true,
+            used_since_pause: true,
         }
     }
 
@@ -55,11 +55,11 @@ impl TokenBucket {
         self.spend(wanted.min(self.tokens(now)))
     }
 
-    /// The same for what goes before everything else: up to one burst is taken beyond what is there.
+    /// The same for what goes before everything else: one token is taken beyond what is there.
     pub fn overdraw(&mut self, now: Instant, wanted: u32) -> u32 {
         *self = self.refilled(now);
         let mut beyond = self.clone();
-        beyond.parts = beyond.parts.saturating_add(burst(self.rate) * TOKEN);
+        beyond.parts = beyond.parts.saturating_add(TOKEN);
         self.spend(wanted.min(beyond.tokens(now)))
     }
 
@@ -67,8 +67,12 @@ impl TokenBucket {
         if self.limit.is_some() {
             self.parts = self.parts.saturating_sub(i64::from(granted) * TOKEN);
         }
-        self.granted_since_pause |= granted > 0;
         granted
+    }
+
+    /// Requests that were granted are being made.
+    pub fn used(&mut self) {
+        self.used_since_pause = true;
     }
 
     /// Takes tokens for requests that were made already, whether they are there or not.
@@ -113,7 +117,7 @@ impl TokenBucket {
     /// The gateway limited our rate: nothing goes until `instant`, and then half as much, growing back over twenty seconds.
     /// A volley of such answers, all to requests from before the pause, halves the rate once. Whether this one is the first of its volley.
     pub fn pause_until(&mut self, instant: Instant) -> bool {
-        let is_first = std::mem::take(&mut self.granted_since_pause);
+        let is_first = std::mem::take(&mut self.used_since_pause);
         if is_first {
             self.rate = (self.rate / 2).max(1);
         }
@@ -207,12 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn an_overdraft_is_one_burst_and_is_made_good_first() {
+    fn an_overdraft_is_one_token_and_is_made_good_first() {
         let mut bucket = bucket(100);
         assert_eq!(bucket.overdraw(at(0), 4), 4);
-        assert_eq!(bucket.overdraw(at(0), 100), 16);
-        assert_eq!((bucket.overdraw(at(0), 1), bucket.take(at(109), 1)), (0, 0));
-        assert_eq!((bucket.take(at(110), 100), bucket.overdraw(at(110), 100)), (1, 10));
+        assert_eq!(bucket.overdraw(at(0), 100), 7);
+        assert_eq!((bucket.overdraw(at(0), 1), bucket.take(at(19), 1)), (0, 0));
+        assert_eq!((bucket.take(at(20), 100), bucket.overdraw(at(20), 100)), (1, 1));
         bucket.pause_until(at(2_000));
         assert_eq!(bucket.overdraw(at(1_999), 1), 0, "a pause is a pause");
         let mut unlimited = TokenBucket::new(None);
@@ -239,7 +243,9 @@ mod tests {
         assert_eq!((bucket.available(at(999)), bucket.rate(at(999))), (0, Some(50)));
         assert_eq!(bucket.next_at(at(10)), Some(at(1_000)));
         assert_eq!(bucket.take(at(1_000), 100), 5);
-        bucket.pause_until(at(2_000));
+        assert!(!bucket.pause_until(at(2_000)), "what was granted is not yet on its way: it is of the same volley");
+        bucket.used();
+        assert!(bucket.pause_until(at(2_000)));
         assert_eq!(bucket.rate(at(2_000)), Some(25));
         assert_eq!(bucket.rate(at(3_500)), Some(30));
         assert_eq!(bucket.rate(at(17_000)), Some(100));

@@ -175,6 +175,13 @@ impl Circuit {
         Permit::Probe
     }
 
+    /// The probe that was given goes only now: it is taken for lost when the whole wait is over again.
+    pub fn probe_goes(&mut self, now: Instant) {
+        if let State::Probing { since, cause, .. } = &self.state {
+            self.state = State::Probing { since: *since, next_probe_at: now + self.wait(cause), cause: cause.clone() };
+        }
+    }
+
     /// Hears what an outcome says.
     pub fn note(&mut self, now: Instant, signal: Signal) {
         match signal {

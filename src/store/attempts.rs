@@ -181,15 +181,13 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes hold of created attempts whose time has come, the longest due first, until this unit of work ends.
+    /// Takes hold of created attempts whose time has come, until this unit of work ends; in their order, the longest due first.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn claim_to_send(&mut self, claim: &Lease<'_>) -> Result<Vec<LeasedRow>, StoreError> {
         let statement = Statement::new(CLAIM_TO_SEND).bind(claim.now).bind(claim.charge_id).bind(claim.limit);
-        let mut rows: Vec<LeasedRow> = self.all(statement).await?;
-        rows.sort_by_key(|row| row.id);
-        Ok(rows)
+        self.all(statement).await
     }
 
     /// Leases attempts whose outcome is open and whose next look has come, the longest due first.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::output::{Table, minute};
+use super::output::{Table, second};
 use crate::store::journal::ShownRow;
 
 /// The lines as a table, oldest first. The state before stands in the JSON only: it is the one of an earlier line.
@@ -10,7 +10,7 @@ pub fn table(rows: &[ShownRow]) -> Table {
     Table::new(&["AT (UTC)", "ACT", "PERIOD", "ATTEMPT", "STATE", "BY", "DETAIL"]).rows(rows.iter().map(|row| {
         let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
         [
-            minute(Some(row.at)),
+            second(row.at),
             row.act.clone(),
             number(row.period_index),
             number(row.attempt_n),

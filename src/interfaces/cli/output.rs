@@ -186,6 +186,11 @@ pub fn minute(at: Option<Instant>) -> String {
     at.map_or_else(dash, |at| at.format("%Y-%m-%d %H:%M").to_string())
 }
 
+/// The same to the second, where what follows what matters.
+pub fn second(at: Instant) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// Text in a column; a dash where there is none.
 pub fn or_dash(text: Option<&str>) -> String {
     text.map_or_else(dash, str::to_owned)

@@ -151,8 +151,8 @@ impl Line {
 }
 
 fn table(lines: &[Line]) -> anyhow::Result<Table> {
-    let headings = &["PLAN", "IN THE BOOKS", "IN THE CONFIG", "CHANGE", "SUBSCRIBERS", "A MONTH", "WERE ALL MOVED"];
-    let mut table = Table::new(headings).right(&["SUBSCRIBERS", "A MONTH", "WERE ALL MOVED"]);
+    let headings = &["PLAN", "IN THE BOOKS", "IN THE CONFIG", "CHANGE", "SUBSCRIBERS", "A MONTH", "IF ALL MOVED"];
+    let mut table = Table::new(headings).right(&["SUBSCRIBERS", "A MONTH", "IF ALL MOVED"]);
     for line in lines {
         let moved = line.difference_minor().map(|minor| signed(minor, line)).transpose()?;
         table.push([

@@ -114,7 +114,7 @@ impl<'a> Followed<'a> {
             let row = self.engine.first_payment(self.charge_id).await?;
             let unended = match Standing::of(&row) {
                 Standing::Open => {
-                    self.print_link(row.redirect_url)?;
+                    self.print_link(row.redirect_url, wait)?;
                     End::Waiting
                 }
                 // Nobody is to be sent to that link any more.
@@ -175,7 +175,7 @@ impl<'a> Followed<'a> {
         Ok(stopped)
     }
 
-    fn print_link(&mut self, url: Option<String>) -> anyhow::Result<()> {
+    fn print_link(&mut self, url: Option<String>, wait: Duration) -> anyhow::Result<()> {
         let Some(url) = url.filter(|_| self.redirect_url.is_none()) else { return Ok(()) };
         output::line(&if self.json {
             json!({"state": "redirect", "redirect_url": url}).to_string()
@@ -184,6 +184,12 @@ impl<'a> Followed<'a> {
             format!("The customer approves here:\n\n  {url}\n{code}")
         })?;
         self.redirect_url = Some(url);
+        if !wait.is_zero() {
+            let minutes = wait.as_secs() / 60;
+            output::remark(&format!(
+                "waiting for up to {minutes} min; Ctrl-C ends the wait, and --resume goes on with it"
+            ));
+        }
         Ok(())
     }
 

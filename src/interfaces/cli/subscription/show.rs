@@ -32,6 +32,18 @@ struct Found {
     attempts: BTreeMap<i64, Vec<ShownAttemptRow>>,
     reviews: Vec<ReviewRow>,
     journal: Vec<JournalRow>,
+    limit: u32,
+}
+
+impl Found {
+    /// The heading of so many lines, which says where there may be more.
+    fn headed(&self, what: &str, lines: usize, order: &str) -> String {
+        if u32::try_from(lines).is_ok_and(|lines| lines < self.limit) {
+            format!("{what}, {order}")
+        } else {
+            format!("{what}, {order}; these are {lines}, and --limit N shows more where there are")
+        }
+    }
 }
 
 impl Args {
@@ -58,6 +70,7 @@ async fn find(store: &Store, name: &str, limit: u32) -> anyhow::Result<Found> {
         subscription,
         charges,
         attempts,
+        limit,
     })
 }
 
@@ -81,9 +94,9 @@ fn page(found: &Found) -> anyhow::Result<Page> {
         .maybe("first payment", row.first_payment_id.as_deref())
         .field("handed over", time(row.handed_over_at))
         .section("Schedule", schedule(&found.segments))
-        .section("Charges, the latest first", charges_table(found)?)
+        .section(found.headed("Charges", found.charges.len(), "the latest first"), charges_table(found)?)
         .section("Open review cases", review::table(&found.reviews))
-        .section("Journal, the latest last", journal::table(&found.journal));
+        .section(found.headed("Journal", found.journal.len(), "the latest last"), journal::table(&found.journal));
     Ok(page)
 }
 
