@@ -63,6 +63,8 @@ pub(super) fn written(value: &Value) -> Option<String> {
         }
         ValueKind::Table(_) => Some("{…}".to_owned()),
         ValueKind::Nil => Some("a date".to_owned()),
+        // With its point, which is what is wrong with it.
+        ValueKind::Float(number) => Some(format!("{number:?}")),
         other => Some(other.to_string()),
     }
 }

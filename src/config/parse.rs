@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use config::{Map, Value};
+use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::section::{Noted, Section, integer, text};
 use super::{
@@ -237,8 +239,13 @@ fn engine(mut section: Section) -> Engine {
 }
 
 fn schedule(mut section: Section) -> Schedule {
-    let mut line =
-        |key| section.text(key, "a cron line of six fields, seconds first, such as \"0 * * * * *\"", is_cron_line);
+    let mut line = |key| {
+        section.text(
+            key,
+            "a cron line of six fields, seconds first, that comes at some time, such as \"0 * * * * *\"",
+            is_cron_line,
+        )
+    };
     let read =
         Schedule { bill: line("bill"), collect: line("collect"), reconcile: line("reconcile"), dun: line("dun") };
     section.finish();
@@ -247,7 +254,8 @@ fn schedule(mut section: Section) -> Schedule {
 
 fn is_cron_line(text: &str) -> bool {
     let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed).build();
-    text.split_whitespace().count() == 6 && parser.parse(text).is_ok()
+    let ever = |cron: Cron| cron.find_next_occurrence(&DateTime::<Utc>::UNIX_EPOCH, false).is_ok();
+    text.split_whitespace().count() == 6 && parser.parse(text).is_ok_and(ever)
 }
 
 fn catch_up(mut section: Section) -> CatchUp {
@@ -322,11 +330,16 @@ fn log(mut section: Section) -> Log {
     let read = Log {
         format: section.choice("format", &formats),
         filter: section.text("filter", "a level, and levels by module, such as \"info,sqlx=warn\"", |text| {
-            !text.is_empty() && text.parse::<Targets>().is_ok()
+            !text.is_empty() && text.parse::<Targets>().is_ok() && text.split(',').all(is_log_directive)
         }),
     };
     section.finish();
     read
+}
+
+/// A level, or a module with one. A module alone would mean everything of that module and nothing else: a misspelt level silences the log.
+fn is_log_directive(text: &str) -> bool {
+    text.contains('=') || text.trim().parse::<LevelFilter>().is_ok()
 }
 
 fn alerts(mut section: Section) -> Vec<String> {

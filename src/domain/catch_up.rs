@@ -50,6 +50,18 @@ pub enum Decision {
 }
 
 impl CatchUp {
+    /// What says which periods of a handed-over subscription are billed and when, in the words of the config: who goes by an equal text
+    /// decides alike.
+    pub fn of_handed_over(&self) -> String {
+        format!(
+            "handed_over = {:?}, max_periods = {}, max_age = \"{}s\", spread = \"{}s\"",
+            self.handed_over.as_str(),
+            self.max_periods,
+            self.max_age.as_secs(),
+            self.spread.as_secs()
+        )
+    }
+
     /// Decides over `periods`, which have all begun by `now` and stand in order. A single missed period is billed whatever its
     /// age: downtime changes nothing but lateness. `missed` is the plan's own rule where it has one.
     pub fn decide(

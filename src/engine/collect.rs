@@ -63,14 +63,14 @@ impl Collect {
     async fn send(&mut self) -> Result<Tick, EngineError> {
         let engine = self.engine.clone();
         let settings = &engine.rules.engine;
-        let (at_most, more_at) = match places(self.flights.len(), settings.in_flight, settings.batch) {
+        let (at_most, wake_at) = match places(self.flights.len(), settings.in_flight, settings.batch) {
             0 => return Ok(Tick::default()),
             places => engine.gate.could_grant(Kind::Write, places, engine.clock.now()),
         };
         if at_most == 0 {
-            return Ok(Tick { wake_at: more_at, ..Tick::default() });
+            return Ok(Tick { wake_at, ..Tick::default() });
         }
-        let Leased { found, taken, more_at, settled } = self.lease(at_most, more_at).await?;
+        let Leased { found, taken, more_at, settled } = self.lease(at_most).await?;
         self.launch(settled);
         // There may be more that is due: what was found is as much as could go, or more than there were tokens left for.
         let full = found == at_most || u32::try_from(taken).is_ok_and(|taken| taken < found);
@@ -101,7 +101,7 @@ impl Collect {
 
     /// Claims, leases and clears in one transaction: what needs no look-up is `sending` when it commits. A token is taken for what was found
     /// alone: one that is held while the books are asked is kept from an attempt that was looked up meanwhile and could go.
-    async fn lease(&self, at_most: u32, more_at: Option<Instant>) -> Result<Leased, EngineError> {
+    async fn lease(&self, at_most: u32) -> Result<Leased, EngineError> {
         let engine = &self.engine;
         let work = async {
             let mut tx = engine.store.begin("lease to send").await?;
@@ -123,7 +123,7 @@ impl Collect {
             let mut rows = tx.claim_to_send(&lease).await?;
             let found = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             let sends = engine.gate.ask(Kind::Write, found, engine.clock.now());
-            let more_at = if found > 0 { sends.wake_at } else { more_at };
+            let more_at = sends.wake_at;
             rows.truncate(usize::try_from(sends.requests()).unwrap_or(usize::MAX));
             if rows.is_empty() {
                 tx.commit().await?;

@@ -33,7 +33,7 @@ pub use evidence::{Desk, Evidence};
 pub use format::{Format, Unreadable};
 pub use input::Input;
 pub use mapping::{Mapping, Renamed};
-pub use rejects::Place;
+pub use rejects::{Place, is_rejects};
 pub use summary::{Rejected, Summary};
 pub use template::template;
 

@@ -27,6 +27,7 @@ macro_rules! twins {
 
 static TWINS: &[Twin] = twins![
     1 "0001_books", 2 "0002_finance", 3 "0003_nodes", 4 "0004_verify", 5 "0005_standing", 6 "0006_pauses", 7 "0007_handed_over", 8 "0008_checkouts",
+    9 "0009_catch_up",
 ];
 
 /// PostgreSQL's code where a login may not read a table.

@@ -38,6 +38,16 @@ row! {
 }
 
 row! {
+    /// By which rules a daemon catches up.
+    pub CatchUpRow {
+        /// Its name.
+        name: String,
+        /// The rules, in the words of the config.
+        catch_up: String,
+    }
+}
+
+row! {
     /// Whether anything may be sent now, as the books say.
     pub StandingRow {
         /// What fell due before is looked up before its first send.
@@ -260,6 +270,37 @@ impl Store {
         self.read(Statement::new(
             "SELECT name, process, started_at, heartbeat_at, stopped_at, sends, condition FROM nodes ORDER BY name",
         ))
+        .await
+    }
+
+    /// A daemon says by which rules it catches up with what was handed over.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn tell_catch_up(&self, name: &str, process: &str, rules: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin("node").await?;
+        tx.run(
+            Statement::new("UPDATE nodes SET catch_up = $3 WHERE name = $1 AND process = $2")
+                .bind(name)
+                .bind(process)
+                .bind(rules),
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// By which rules the daemons that came round since `since` catch up, where they have said so.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn catch_up_of_living(&self, since: Instant) -> Result<Vec<CatchUpRow>, StoreError> {
+        self.read(
+            Statement::new(
+                "SELECT name, catch_up FROM nodes WHERE heartbeat_at >= $1 AND stopped_at IS NULL AND catch_up IS NOT NULL \
+                 ORDER BY name",
+            )
+            .bind(since),
+        )
         .await
     }
 

@@ -14,7 +14,7 @@ async fn a_subscription_is_paused_and_resumed() {
         world.hand_over("ORD-9", "monthly", "2098-12-31", None).await;
         let said = shop.dues(&["subscription", "pause", "ORD-9", "--reason", "abroad"]);
         let told = "ORD-9 is paused: period 0, which begins 2098-12-31 02:00 UTC, and those after it are skipped until it is resumed\n\
-                    what was owed before stays owed, and is sent when it goes on\n";
+                    what was owed before stays owed: what is on its way to the gateway is still paid, and the rest is sent when it goes on\n";
         assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, told, ""), "{on:?}");
         let again = shop.dues(&["subscription", "pause", "ORD-9", "--reason", "abroad"]);
         assert_eq!((again.code, again.out.as_str()), (1, ""), "{on:?}");
@@ -34,6 +34,8 @@ async fn a_subscription_is_paused_and_resumed() {
         let last = journal.as_array().unwrap().last().unwrap();
         assert_eq!((&last["actor"], &last["detail"]), (&json!("tester"), &json!("is back")), "{on:?}");
         assert_eq!(shop.dues(&["subscription", "pause", "nobody", "--reason", "x"]).code, 4, "{on:?}");
+        let named = shop.dues(&["subscription", "pause", "ORD-9", "--reason", "asked by a@example.com"]);
+        assert!(named.code == 2 && named.err.contains("it holds no e-mail address"), "{on:?} {named:?}");
     }
 }
 

@@ -79,6 +79,20 @@ async fn sound_books_have_nothing_but_what_the_machine_lacks_and_are_left_as_the
 }
 
 #[test]
+fn a_file_that_is_damaged_is_told_with_what_to_do() {
+    let shop = Shop::without_books();
+    assert_eq!(shop.dues(&["migrate"]).code, 0);
+    // All but the header of the file.
+    let mut bytes = std::fs::read(shop.path("books.db")).unwrap();
+    bytes[100..].fill(0x5a);
+    std::fs::write(shop.path("books.db"), bytes).unwrap();
+    let seen = findings(&said(shop.command(&["doctor", "--json", "--offline"]).env("DUES_SECRET_KEY", LIVE_KEY)));
+    assert!(has(&seen, "fault", "database", "is malformed"), "{seen:?}");
+    let page = said(shop.command(&["doctor", "--offline"]).env("DUES_SECRET_KEY", LIVE_KEY));
+    assert!(page.out.contains("restore the latest backup as docs/restore.md tells"), "{page:?}");
+}
+
+#[test]
 fn a_gateway_that_takes_the_key_refuses_it_or_is_away_is_told_apart() {
     let shop = Shop::without_books();
     let mut sandbox = Running::start(&shop, &["--json", "--quiet"]);

@@ -3,10 +3,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
+use dues::clock::Clock;
+use dues::store::fences::NewFence;
+use dues::store::{DatabaseUrl, Store};
 use serde_json::Value;
 
-use crate::sandbox::Running;
+use crate::sandbox::{Running, get};
 use crate::shop::{Said, Shop, said};
 use crate::support::world::{BOTH, empty_books};
 
@@ -106,6 +110,30 @@ pub fn press(link: &str, action: &str) {
     let mut answer = String::new();
     line.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_books_are_held_it_is_said_that_nothing_was_sent_and_why() {
+    let shop = Shop::without_books();
+    let mut sandbox = Running::start(&shop, &["--json", "--quiet"]);
+    let counter = Counter::at(sandbox.first_line()["url"].as_str().unwrap());
+    drop(counter.link("ORD-0"));
+    let url = DatabaseUrl::parse(counter.shop.url()).unwrap();
+    let store = Store::open(&url, 1, Duration::from_secs(5), Clock::system()).await.unwrap();
+    let mut tx = store.begin("test").await.unwrap();
+    let now = tx.now().await.unwrap();
+    let fence = NewFence { reason: "rewound", detail: "set back in time".to_owned(), lost_sends: 1, holds: true };
+    tx.raise_fence(&fence, "one", now).await.unwrap();
+    tx.commit().await.unwrap();
+    let said = counter.subscribe(&["--reference", "ORD-1", "--plan", "monthly", "--wait-minutes", "1"]);
+    let told = "dues: nothing was sent: these books are held (rewound); `dues ledger show` says what to look at";
+    assert!(said.code == 1 && said.err.contains(told) && said.out.is_empty(), "{said:?}");
+    assert!(get(counter.gateway(), "/sandbox/books/summary").contains("\"payments\":1"));
+    let mut tx = store.begin("test").await.unwrap();
+    tx.acknowledge_fences("tester", "looked at", now).await.unwrap();
+    tx.commit().await.unwrap();
+    let said = counter.subscribe(&["--reference", "ORD-1", "--resume", "--wait-minutes", "0", "--json"]);
+    assert!(said.code == 3 && said.out.contains("redirect_url"), "{said:?}");
 }
 
 #[test]

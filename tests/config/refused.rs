@@ -15,7 +15,7 @@ fn a_wrong_value_is_named_with_its_place_and_what_is_allowed() {
         ("[protocoll]\nlease = 1", "protocoll: is not a known key; did you mean protocol?"),
         ("engine.batch = true", "engine.batch = true: must be a whole number from 1 to 10000"),
         ("engine.batch = \"5\"", "engine.batch = \"5\": must be a whole number from 1 to 10000"),
-        ("engine.batch = 5.0", "engine.batch = 5: must be a whole number from 1 to 10000"),
+        ("engine.batch = 5.0", "engine.batch = 5.0: must be a whole number from 1 to 10000"),
         ("engine.batch = 0", "engine.batch = 0: must be a whole number from 1 to 10000"),
         ("database.migrate = \"true\"", "database.migrate = \"true\": must be true or false"),
         ("database.migrate = 1", "database.migrate = 1: must be true or false"),
@@ -45,11 +45,19 @@ fn a_wrong_value_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "schedule.bill = \"* * * * *\"",
-            "schedule.bill = \"* * * * *\": must be a cron line of six fields, seconds first, such as \"0 * * * * *\"",
+            "schedule.bill = \"* * * * *\": must be a cron line of six fields, seconds first, that comes at some time, such as \"0 * * * * *\"",
         ),
         (
             "schedule.bill = \"61 * * * * *\"",
-            "schedule.bill = \"61 * * * * *\": must be a cron line of six fields, seconds first, such as \"0 * * * * *\"",
+            "schedule.bill = \"61 * * * * *\": must be a cron line of six fields, seconds first, that comes at some time, such as \"0 * * * * *\"",
+        ),
+        (
+            "schedule.bill = \"0 0 0 31 2 *\"",
+            "schedule.bill = \"0 0 0 31 2 *\": must be a cron line of six fields, seconds first, that comes at some time, such as \"0 * * * * *\"",
+        ),
+        (
+            "log.filter = \"inof,sqlx=warn\"",
+            "log.filter = \"inof,sqlx=warn\": must be a level, and levels by module, such as \"info,sqlx=warn\"",
         ),
         (
             "log.filter = \"loud=9\"",
@@ -151,7 +159,7 @@ fn a_plan_is_checked_against_the_rest() {
     }
     for (from, to, line) in [
         ("12800", "5000001", "plans.monthly.amount_minor = 5000001: must be a whole number from 1 to 5000000"),
-        ("12800", "128.00", "plans.monthly.amount_minor = 128: must be a whole number from 1 to 5000000"),
+        ("12800", "128.00", "plans.monthly.amount_minor = 128.0: must be a whole number from 1 to 5000000"),
         ("HKD", "USD", "plans.monthly.currency = \"USD\": is not among currencies.accepted (HKD, SGD)"),
         (
             "monthly",

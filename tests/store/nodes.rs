@@ -44,7 +44,18 @@ async fn a_name_belongs_to_one_process_and_its_mark_never_falls() {
         assert!(tx.beat_node("one", "first", None, now).await.is_err(), "{on:?}");
         drop(tx);
 
+        store.tell_catch_up("one", "first", "of a process that is gone").await.unwrap();
+        assert!(store.catch_up_of_living(now).await.unwrap().is_empty(), "{on:?}");
+        store.tell_catch_up("one", "second", "new").await.unwrap();
+        store.tell_catch_up("two", "other", "old").await.unwrap();
+        let told = async |since| {
+            let rows = store.catch_up_of_living(since).await.unwrap();
+            rows.into_iter().map(|it| format!("{} {}", it.name, it.catch_up)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(now).await, ["one new", "two old"], "{on:?}");
+        assert_eq!(told(now + minutes(1)).await, ["one new"], "{on:?}");
         store.node_stopped("two", "other", now + minutes(3)).await.unwrap();
+        assert_eq!(told(now).await, ["one new"], "{on:?}: who has stopped decides nothing");
         let nodes = store.nodes().await.unwrap();
         let seen: Vec<_> =
             nodes.iter().map(|it| (&*it.name, &*it.process, it.sends, it.stopped_at.is_some())).collect();

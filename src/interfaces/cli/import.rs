@@ -1,14 +1,14 @@
 //! `dues import`: hands over the subscriptions of a file. The file's rules stand in [`crate::interfaces::import`].
 
 use std::fs::File;
-use std::io::{BufReader, IsTerminal};
+use std::io::{BufReader, IsTerminal, Read};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::SecretString;
@@ -19,6 +19,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::secret::{SecretError, secret_key};
+use crate::engine::beat::ALIVE_WITHIN;
 use crate::engine::greet::Untimely;
 use crate::engine::hand_over::{Rehearsal, Terms};
 use crate::engine::open;
@@ -27,12 +28,16 @@ use crate::gateway::http::Http;
 use crate::gateway::payments::Client;
 use crate::interfaces::import::{
     Books, Desk, Evidence, Format, Import, ImportError, Input, Mapping, Place, Progress, Renamed, Source, Summary,
-    Unreadable, template,
+    Unreadable, is_rejects, template,
 };
+use crate::interfaces::kept_files::KeptFiles;
 use crate::store::Store;
 
 /// From so long on an import tells how fast it was.
 const LONG: TimeDelta = TimeDelta::seconds(10);
+
+/// So much of a file tells whether it is one of rejected rows.
+const HEAD_BYTES: u64 = 65_536;
 
 /// Arguments of `dues import`.
 #[derive(Debug, clap::Args)]
@@ -98,6 +103,9 @@ impl Args {
         // A command line that is wrong whatever the file holds.
         drop(mapping(&self.map)?);
         let place = self.place(file)?;
+        if let Place::At(path) = &place {
+            may_take_rejects(path, &KeptFiles::of(&ground.sources, &ground.load()?.settings))?;
+        }
         let unreadable = |error| ImportError::Unreadable { path: file.to_owned(), source: Unreadable::Io(error) };
         let reading = Reading { input: Input::open(file).map_err(unreadable)?, format, names: self.map.clone() };
         // Before anything else is opened: a wrong header.
@@ -110,6 +118,7 @@ impl Args {
             (loaded, store)
         };
         let settings = &loaded.settings;
+        agrees_with_the_daemons(settings, &store).await?;
         let terms = Terms { acknowledged: self.accept, another: self.another };
         let transport = Arc::new(Http::new(&settings.gateway)?);
         let key = secret_key(settings, &ground.sources.environment);
@@ -180,6 +189,45 @@ impl Args {
             .into()),
             None => Ok(Place::Beside(file.to_owned())),
         }
+    }
+}
+
+/// Refuses a place where something stands that must not be lost: only an earlier rejects file is written over.
+fn may_take_rejects(path: &Path, kept: &KeptFiles) -> anyhow::Result<()> {
+    let shown = path.display();
+    if let Some(what) = kept.at(path) {
+        bail!("{shown} {what}: name another file with --rejects");
+    }
+    let cannot = || format!("{shown} cannot be read, and may be no rejects file: name another file with --rejects");
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => {
+            let mut head = Vec::new();
+            File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).with_context(cannot)?;
+            if head.is_empty() || is_rejects(&head) {
+                return Ok(());
+            }
+            bail!(
+                "{shown} holds something else than rejected rows, which would be lost: name another file with --rejects"
+            )
+        }
+        // A pipe or a device holds nothing; of what is not there the opening tells.
+        _ => Ok(()),
+    }
+}
+
+/// What is said of what falls due is true only where the running daemons decide alike.
+async fn agrees_with_the_daemons(settings: &Settings, store: &Store) -> anyhow::Result<()> {
+    let ours = settings.catch_up.of_handed_over();
+    let living = store.catch_up_of_living(store.now().await? - ALIVE_WITHIN).await?;
+    match living.into_iter().find(|it| it.catch_up != ours) {
+        None => Ok(()),
+        Some(it) => bail!(
+            "the running daemon {:?} charges what was handed over by other rules than these, and what is said here would not be what is \
+             charged: catch_up has {} there, and {ours} here. Import with the daemon's config, or let the daemon take this one up first \
+             (systemctl reload dues)",
+            it.name,
+            it.catch_up
+        ),
     }
 }
 

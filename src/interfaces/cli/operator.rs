@@ -8,7 +8,7 @@ use super::WrongUsage;
 #[derive(Debug, clap::Args)]
 pub struct Act {
     /// Why, for the journal, which keeps it for ever: no name and no e-mail address
-    #[arg(long, value_name = "TEXT", value_parser = line)]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: String,
     /// Who does it, for the journal; without it the user of this terminal
     #[arg(long, value_name = "NAME", value_parser = line)]
@@ -50,6 +50,17 @@ pub fn confirmed(question: &str) -> io::Result<Option<bool>> {
 /// Who sits at the terminal: behind `sudo` the person, not root.
 fn user() -> Option<String> {
     ["SUDO_USER", "USER"].iter().filter_map(|name| std::env::var(name).ok()).find(|user| !user.trim().is_empty())
+}
+
+/// Why, for the journal: what is written there is never erased.
+///
+/// # Errors
+/// What is allowed.
+pub fn reason(text: &str) -> Result<String, String> {
+    if text.contains('@') {
+        return Err("the journal keeps it for ever, so it holds no e-mail address".to_owned());
+    }
+    line(text)
 }
 
 /// A text of one line, for the journal.

@@ -13,6 +13,7 @@ use crate::config::{self, Settings, Sources};
 use crate::engine::beat::BeatError;
 use crate::engine::{Engine, EngineError, Rules};
 use crate::interfaces::systemd;
+use crate::store::StoreError;
 
 /// What a daemon at work goes by.
 pub(super) struct Living<'a> {
@@ -56,6 +57,7 @@ impl Living<'_> {
 
     async fn turns(&mut self, signals: &mut Signals) -> Option<BeatError> {
         let every = sign_of_life();
+        let mut rules_told = false;
         loop {
             self.health.came_round(BEAT, 0);
             // Also one that was asked for before there was anything to reload.
@@ -63,6 +65,7 @@ impl Living<'_> {
                 systemd::reloading();
                 signals.unless_stopped(self.reload()).await?;
                 systemd::ready();
+                rules_told = false;
             }
             self.health.came_round(BEAT, 0);
             tokio::select! {
@@ -75,7 +78,10 @@ impl Living<'_> {
             }
             self.health.came_round(BEAT, 0);
             match signals.unless_stopped(self.engine.beat()).await? {
-                Ok(beat) => self.health.stands(&beat),
+                Ok(beat) => {
+                    self.health.stands(&beat);
+                    rules_told = rules_told || signals.unless_stopped(tell_catch_up(&self.engine)).await?.is_ok();
+                }
                 Err(error @ BeatError::Replaced(_)) => {
                     tracing::error!(%error, "this daemon ends: {error}");
                     return Some(error);
@@ -128,6 +134,12 @@ impl Living<'_> {
         let rules = Rules::load(&loaded, store).await.map_err(|error| Refused::because(chain(&error)))?;
         Ok((rules, left_out))
     }
+}
+
+/// Says in the books by which rules this daemon catches up: an import of another config is refused then.
+async fn tell_catch_up(engine: &Engine) -> Result<(), StoreError> {
+    let rules = engine.rules.catch_up.of_handed_over();
+    engine.store.tell_catch_up(&engine.node, &engine.process, &rules).await
 }
 
 /// Tells the service manager and the log how the daemon is, whatever it waits for.

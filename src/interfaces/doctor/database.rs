@@ -16,6 +16,8 @@ use crate::store::{Store, StoreError};
 
 /// The structure of a SQLite file is looked through for so long.
 const QUICK_CHECK_WAIT: Duration = Duration::from_secs(30);
+/// What SQLite says of a file that is damaged.
+const DAMAGED: &str = "is malformed";
 /// Under so many bytes the books may fail to grow within the day.
 const FREE_BYTES_NEEDED: u64 = 128 << 20;
 /// Under so many bytes somebody should make room.
@@ -107,6 +109,10 @@ fn unopened(error: &StoreError, migrate: bool) -> Finding {
             "start the database server, or put host and port in database.url right; then ask again",
         ),
         StoreError::Url(_) => Part::Config.fault(error.to_string(), "mend it; `dues check` says when it is right"),
+        _ if told(error).contains(DAMAGED) => Part::Database.fault(
+            told(error),
+            "the file is damaged: stop the daemon, keep the file as it is, and restore the latest backup as docs/restore.md tells",
+        ),
         _ => Part::Database.fault(
             told(error),
             "do what it says; where the daemon's user may do more than this one, run the doctor as the daemon's user",

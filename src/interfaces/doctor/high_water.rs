@@ -33,7 +33,9 @@ pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
         )),
         Ok(Mark::Foreign(why)) => findings.push(Part::HighWater.warning(
             format!("{shown}: {why}"),
-            "name another file in installation.high_water_file; `dues ledger show` says whether the books are held",
+            "see first that installation.name and installation.environment are those of these books: by this file a restored backup is \
+             known. Where they are right, name another file in installation.high_water_file; `dues ledger show` says whether the books \
+             are held",
         )),
         Err(error) => findings.push(Part::HighWater.fault(
             super::told(&error),

@@ -10,6 +10,15 @@ use serde_json::{Map, Value};
 use super::columns::REASON;
 use super::format::{Format, Heading, LOST, Layout, Record};
 
+/// Whether a file that begins so holds rejected rows: their reason is the last column of CSV, and a key of the first JSON object.
+pub fn is_rejects(head: &[u8]) -> bool {
+    let first = head.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+    match serde_json::from_slice::<Map<String, Value>>(first) {
+        Ok(object) => object.contains_key(REASON),
+        Err(_) => first.rsplit(|byte| *byte == b',').next().is_some_and(|last| last == REASON.as_bytes()),
+    }
+}
+
 /// So many names are tried for a file that does not exist yet.
 const MOST_FILES: u32 = 1_000;
 

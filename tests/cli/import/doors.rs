@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 
 use super::shop::{Said, Shop, csv, good, json_counts, said};
-use crate::support::world::On;
+use crate::support::world::{BOTH, On};
 
 const NO_GATEWAY: &str = "http://127.0.0.1:9";
 
@@ -80,13 +80,59 @@ async fn a_rejects_file_that_cannot_be_written_is_noticed_before_a_row_goes_in()
     assert_eq!(shop.subscriptions().await, 1);
     // One that stayed empty is not left behind, and one that was there is kept until there is something to reject.
     shop.write("good.csv", csv(&[good("A1")]));
-    shop.write("old.csv", "old");
+    let old = "reference,plan,reason\nA9,yearly,there is no plan\n";
+    shop.write("old.csv", old);
     for name in ["new.csv", "old.csv"] {
         assert_eq!(shop.import(&["good.csv", "--rejects", name]).code, 0);
     }
-    assert!(!shop.path("new.csv").exists() && shop.read("old.csv") == "old");
+    assert!(!shop.path("new.csv").exists() && shop.read("old.csv") == old);
     assert_eq!(shop.import(&["a.csv", "--rejects", "old.csv"]).code, 3);
-    assert!(shop.read("old.csv").starts_with("reference,"));
+    assert!(shop.read("old.csv").starts_with("reference,plan,source_id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_rows_are_never_written_over_something_else() {
+    let shop = Shop::new(On::Sqlite, NO_GATEWAY).await;
+    shop.write("a.csv", csv(&[good("A1"), good("A2").replace("monthly", "yearly")]));
+    shop.write("notes.txt", "reason\nnot the last of several columns");
+    shop.write("other.jsonl", "{\"reference\":\"A9\"}\n");
+    for (name, why) in [
+        ("dues.toml", "dues.toml is the config file: name another file with --rejects"),
+        ("dues.db", "dues.db belongs to the books themselves: name another file with --rejects"),
+        ("./dues.db-wal", "./dues.db-wal belongs to the books themselves: name another file with --rejects"),
+        ("other.jsonl", "other.jsonl holds something else than rejected rows, which would be lost: name another file"),
+        ("a.csv", "--rejects names the file that is imported"),
+    ] {
+        let before = std::fs::read(shop.path(name)).ok();
+        let said = shop.import(&["a.csv", "--rejects", name]);
+        assert!(said.code != 0 && said.code != 3 && said.err.contains(why), "{name}: {said:?}");
+        assert_eq!((std::fs::read(shop.path(name)).ok(), shop.subscriptions().await), (before, 0), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_not_entered_under_other_rules_than_the_running_daemons() {
+    for on in BOTH {
+        let shop = Shop::new(on, NO_GATEWAY).await;
+        shop.write("a.csv", csv(&[good("A1")]));
+        let mut tx = shop.store.begin("test").await.unwrap();
+        let now = tx.now().await.unwrap();
+        tx.register_node("one", "1", now).await.unwrap();
+        tx.commit().await.unwrap();
+        let rules = "handed_over = \"bill_latest\", max_periods = 3, max_age = \"1209600s\", spread = \"86400s\"";
+        shop.store.tell_catch_up("one", "1", rules).await.unwrap();
+        for arguments in [&["a.csv"][..], &["a.csv", "--dry-run"]] {
+            let other = shop.import(&[arguments, &["--set", "catch_up.handed_over=skip"]].concat());
+            assert!(other.code == 1 && other.err.contains("the running daemon \"one\" charges"), "{on:?} {other:?}");
+            assert!(other.err.contains(rules) && other.err.contains("handed_over = \"skip\""), "{on:?} {other:?}");
+        }
+        assert_eq!(shop.subscriptions().await, 0, "{on:?}");
+        let alike = shop.import(&["a.csv", "--set", "catch_up.missed=skip"]);
+        assert_eq!((alike.code, shop.subscriptions().await), (0, 1), "{on:?} {alike:?}");
+        shop.store.node_stopped("one", "1", now).await.unwrap();
+        let alone = shop.import(&["a.csv", "--set", "catch_up.handed_over=skip"]);
+        assert_eq!(alone.code, 0, "{on:?} {alone:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

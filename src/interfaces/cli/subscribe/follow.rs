@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::output;
 use super::super::stop::Stop;
 use super::{in_review, qr_code};
+use crate::domain::attempt::AttemptState;
 use crate::domain::subscription::SubscriptionState;
 use crate::engine::Engine;
 use crate::engine::begin::Begun;
@@ -125,6 +126,15 @@ impl<'a> Followed<'a> {
             let waited = clock.since_boot().saturating_sub(begun);
             if stopped || waited >= wait {
                 return Ok(unended);
+            }
+            // A signal or the end of the wait says nothing of why it was not sent.
+            if row.attempt_state == AttemptState::Created.as_str()
+                && let Some(why) = self.engine.store.fence_state().await?.held_reason
+            {
+                anyhow::bail!(
+                    "nothing was sent: these books are held ({why}); `dues ledger show` says what to look at and how the hold ends. Go on \
+                     then with --resume"
+                );
             }
             if let Some(cause) = self.engine.gate.state().cause {
                 anyhow::bail!("{cause}; go on later with --resume");

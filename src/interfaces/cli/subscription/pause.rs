@@ -57,9 +57,12 @@ fn tell(ground: &Ground, name: &str, done: Result<Moved, PauseError>) -> anyhow:
         }
         SubscriptionState::Paused => format!(
             "{name} is paused: {period} and those after it are skipped until it is resumed\n\
-             what was owed before stays owed, and is sent when it goes on"
+             what was owed before stays owed: what is on its way to the gateway is still paid, and the rest is sent when it goes on"
         ),
-        _ => format!("{name} is {state}: {period} is billed, and what waited is sent now"),
+        _ => match end {
+            End::Stands(index) if index <= from_index => format!("{name} is {state}: what waited is sent now"),
+            _ => format!("{name} is {state}: {period} is billed, and what waited is sent now"),
+        },
     };
     output::line(&match end {
         End::Stands(index) if state == SubscriptionState::Paused => {
