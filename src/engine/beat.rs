@@ -45,6 +45,14 @@ pub struct Beat {
     pub raised: Option<NewFence>,
 }
 
+/// What the database's clock showed, after `before` and before `boot` by the time since boot.
+#[derive(Debug, Clone, Copy)]
+struct Read {
+    now: Instant,
+    before: Duration,
+    boot: Duration,
+}
+
 /// Why a daemon could not come round.
 #[derive(Debug, thiserror::Error)]
 pub enum BeatError {
@@ -146,7 +154,8 @@ impl Engine {
                 asked: false,
             };
             let mut raised = self.look_back(&mut tx, &known, &fence).await?;
-            let verdict = self.watch_clock(&mut tx, &mut fence, &mut raised, now).await?;
+            let read = Read { now, before, boot };
+            let verdict = self.watch_clock(&mut tx, &mut fence, &mut raised, read).await?;
             self.plan_days(&mut tx, now).await?;
             let living = tx.living_nodes(now - ALIVE_WITHIN).await?;
             if raised.is_some() {
@@ -238,10 +247,9 @@ impl Engine {
         tx: &mut Tx,
         fence: &mut FenceStateRow,
         raised: &mut Option<NewFence>,
-        now: Instant,
+        Read { now, before, boot }: Read,
     ) -> Result<Verdict, StoreError> {
-        let boot = self.clock.since_boot();
-        let wrong = self.steady.wrong(now, boot);
+        let wrong = self.steady.certainly_wrong(now, before, boot);
         let verdict = clock_watch::judge(&Seen {
             is_wrong: wrong.is_some(),
             is_held: fence.held_at.is_some(),

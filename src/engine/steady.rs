@@ -91,6 +91,16 @@ impl Steady {
         (jump < -BACK_AT_MOST || jump > FORWARD_AT_MOST).then_some(Wrong::Jumped(jump))
     }
 
+    /// What is wrong with it beyond doubt, where it was read after `before`, and before `since_boot`: that the statement took long is no
+    /// jump backwards.
+    pub(super) fn certainly_wrong(&self, wall: Instant, before: Duration, since_boot: Duration) -> Option<Wrong> {
+        let took = TimeDelta::from_std(since_boot.saturating_sub(before)).unwrap_or(TimeDelta::MAX);
+        self.wrong(wall, since_boot).filter(|wrong| match wrong {
+            Wrong::Jumped(jump) if *jump < TimeDelta::zero() => *jump + took < -BACK_AT_MOST,
+            Wrong::Jumped(_) | Wrong::Ahead(_) => true,
+        })
+    }
+
     /// An answer of the gateway's came, made at `date` by its clock; none where it does not say. Whether it is not waited for a dated one
     /// any longer although none came.
     pub fn hear(&self, date: Option<Instant>, since_boot: Duration) -> bool {
@@ -237,6 +247,19 @@ mod tests {
         assert_eq!(steady.wrong(at(86_401), boot(86_401)), None);
         steady.trust(at(200_000), boot(86_402), boot(86_402));
         assert_eq!(steady.wrong(at(200_001), boot(86_403)), None);
+    }
+
+    #[test]
+    fn a_statement_that_took_long_is_no_jump_backwards() {
+        let steady = Steady::default();
+        let boot = |seconds: u64| Duration::from_secs(1_000 + seconds);
+        steady.trust(at(0), boot(0), boot(0));
+        let certain = |wall, before, after| steady.certainly_wrong(at(wall), boot(before), boot(after));
+        assert_eq!(steady.wrong(at(100), boot(117)), Some(Wrong::Jumped(TimeDelta::seconds(-17))));
+        assert_eq!(certain(100, 100, 117), None, "it was read before those 17 seconds");
+        assert_eq!(certain(100, 111, 117), Some(Wrong::Jumped(TimeDelta::seconds(-17))), "eleven of them are gone");
+        assert_eq!(certain(100, 110, 117), None);
+        assert_eq!(certain(7_400, 100, 117), Some(Wrong::Jumped(TimeDelta::seconds(7_283))));
     }
 
     #[test]

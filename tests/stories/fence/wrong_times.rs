@@ -235,3 +235,40 @@ async fn an_answer_that_comes_after_the_jump_is_as_good_as_lost_and_found_when_t
         assert_eq!(apart.gateway.books().payments.len(), 3, "{on:?}");
     }
 }
+
+/// Time passes, and no clock jumps, at a statement of this work, once and when it is armed.
+#[derive(Debug)]
+struct Slow {
+    clock: Clock,
+    armed: AtomicBool,
+}
+
+impl Hook for Slow {
+    fn at(&self, moment: Moment) -> Asked<'_> {
+        let here = moment.work == "beat" && moment.step == Step::Statement && moment.statement.contains("nodes");
+        if here && self.armed.swap(false, Ordering::SeqCst) {
+            self.clock.advance(Duration::from_secs(17));
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn a_round_that_takes_long_is_no_clock_that_jumped() {
+    for on in BOTH {
+        let mut world = World::new(on, "2026-01-15T00:00:00Z", &[]).await;
+        let slow = Arc::new(Slow { clock: world.clock.clone(), armed: AtomicBool::new(false) });
+        world.engine.store = world.engine.store.with_hook(slow.clone());
+        world.engine.take_name(false).await.unwrap();
+        for _ in 0..5 {
+            world.clock.advance(Duration::from_secs(5));
+            slow.armed.store(true, Ordering::SeqCst);
+            let beat = world.engine.beat().await.unwrap();
+            assert!(
+                !slow.armed.load(Ordering::SeqCst) && beat.held.is_none() && beat.raised.is_none(),
+                "{on:?}: {beat:?}"
+            );
+        }
+        assert_eq!(world.reviews().await, [""; 0], "{on:?}");
+    }
+}
